@@ -1,0 +1,405 @@
+package ir
+
+import (
+	"net/netip"
+
+	"xfwc/lang/diag"
+)
+
+// Policy is the checked whole; root of the ir.
+type Policy struct {
+	Name     string
+	Owner    string
+	Profile  string   // "baseline" or "strict"
+	Comply   []string // frameworks the report maps to
+	Networks []*Network
+	Servers  []*Server
+	Points   []*Point
+	Flows    []*Flow // in policy order
+	Legs     []*Leg
+	Content  []*ContentRule
+	Routes   []*HTTPRoute
+	Guards   []*Guard // by point, then hook; made by the placement stage
+	Tests    []*Test
+}
+
+// Origin says which policy lines a thing comes from, and in which words.
+type Origin struct {
+	Span diag.Span
+	// Label is the statement in short, such as "clients of chat" or
+	// "peer legacy.example of chat". It uses [A-Za-z0-9 ._:/,-] only and is at
+	// most 100 bytes: it is written into comments and log prefixes.
+	Label string
+}
+
+// Verdict is what happens to a new conversation. The zero value is invalid.
+type Verdict int
+
+const (
+	_ Verdict = iota
+	// Allow lets it pass this point.
+	Allow
+	// Deny drops it without an answer.
+	Deny
+	// Untouched leaves it to whatever else the machine decides: no statement
+	// of the policy speaks of it.
+	Untouched
+)
+
+// String gives the word used in every output.
+func (v Verdict) String() string {
+	switch v {
+	case Allow:
+		return "allow"
+	case Deny:
+		return "deny"
+	case Untouched:
+		return "untouched"
+	}
+	return "invalid"
+}
+
+// AddrSet is a set of addresses. Prefixes are masked, merged, sorted (IPv4
+// before IPv6, then by address) and hold no IPv4-mapped addresses.
+type AddrSet struct {
+	// Name is unique in the policy and fits an engine's identifiers:
+	// [a-z][a-z0-9_]*, at most 60 bytes.
+	Name     string
+	Prefixes []netip.Prefix
+	// Feed is the path of the feed file, as the policy states it, or "".
+	Feed string
+	// Digest is "sha256:…" over the sorted prefixes of a feed, or "".
+	Digest string
+	Origin Origin
+}
+
+// Network is a named address set of the policy.
+type Network struct {
+	Name   string
+	Set    *AddrSet
+	Origin Origin
+}
+
+// Proto is the transport protocol of a service.
+type Proto string
+
+const (
+	TCP Proto = "tcp"
+	UDP Proto = "udp"
+)
+
+// PortSpan is a protocol with an inclusive range of ports.
+type PortSpan struct {
+	Proto    Proto
+	From, To uint16
+}
+
+// Listener is a port that a server's software opens by default, or that the
+// policy states; from the table of server defaults.
+type Listener struct {
+	Service   string // "clients", "clients-tls", "federation", "federation-tls", "component", "http", "https", "admin", "cluster", "proxy65", "stun", "mqtt", …
+	Port      PortSpan
+	Stated    bool   // stated in the policy rather than a default
+	Transport string // what the default is: "starttls-required", "starttls-optional", "tls", "clear"
+	Bind      string // what it is bound to by default: "any", "loopback", "v4"
+	Source    string // where the default is documented
+}
+
+// Server is an XMPP server.
+type Server struct {
+	Name      string
+	Software  string // "prosody", "ejabberd", "openfire"
+	Version   string // as stated, "13.0"
+	Domains   []string
+	Addresses []netip.Addr
+	Set       *AddrSet   // Addresses as a set
+	Listeners []Listener // sorted by service, then port
+	Origin    Origin
+}
+
+// Role is what a point is to the traffic.
+type Role string
+
+const (
+	Gateway Role = "gateway" // forwards between networks
+	Host    Role = "host"    // the machine a server runs on, or a plain machine
+)
+
+// Interface is a network interface of a point and what it faces.
+type Interface struct {
+	Name     string
+	Internet bool       // the rest of the world is behind it
+	Networks []*Network // the named networks behind it
+	Origin   Origin
+}
+
+// Engine is a program or kernel part that enforces at a point.
+type Engine struct {
+	Kind   string // "nftables", "haproxy", "suricata", "prosody", "ejabberd", "openfire"
+	Mode   string // suricata: "passive" or ""
+	Device string // suricata: the interface it listens on
+	Origin Origin
+}
+
+// Point is an enforcement point.
+type Point struct {
+	Name       string
+	Hostname   string // matches the machine's host name for plan/apply; default Name
+	Role       Role
+	Server     *Server // role host of SERVER; nil otherwise
+	Addresses  []netip.Addr
+	Set        *AddrSet // Addresses as a set; for a host of a server also the server's; never nil, may be empty
+	Interfaces []Interface
+	Engines    []Engine
+	// Exclusive: what no statement allows is denied, also where it is not XMPP.
+	Exclusive bool
+	Origin    Origin
+}
+
+// Engine returns the point's engine of that kind, or nil.
+func (p *Point) Engine(kind string) *Engine {
+	for i := range p.Engines {
+		if p.Engines[i].Kind == kind {
+			return &p.Engines[i]
+		}
+	}
+	return nil
+}
+
+// FlowKind is the construct a flow comes from.
+type FlowKind string
+
+const (
+	Clients    FlowKind = "clients"
+	Federation FlowKind = "federation"
+	Component  FlowKind = "component"
+	Web        FlowKind = "web"
+	Serverless FlowKind = "serverless"
+	Access     FlowKind = "access" // an allow or deny statement
+)
+
+// Endpoint is one side of a flow.
+type Endpoint struct {
+	// Label names it in messages: "any", "network lan", "server chat", "peer a.example".
+	Label string
+	Any   bool // every address; then Set is nil
+	Set   *AddrSet
+}
+
+// Flow is one wanted or unwanted conversation, seen from who opens it.
+type Flow struct {
+	// ID is stable and unique: [a-z0-9-]+ from the names in the policy, such
+	// as "clients-chat", "federation-chat-peer-a-example-out". At most 60 bytes.
+	ID       string
+	Kind     FlowKind
+	Verdict  Verdict
+	From, To Endpoint
+	Ports    []PortSpan
+	Server   *Server // the server that is served; nil for serverless and host access
+	Outbound bool    // opened by the server (federation egress, connect-mode components, legs)
+	OnLink   bool    // serverless: on-link sources only
+	// Multicast is set on serverless mDNS flows: destination group only, IP
+	// time to live or hop limit 255 (RFC 6762 section 11).
+	Multicast bool
+	Limits    []*Limit
+	TLS       string // "required", "optional", "none", "direct": what the policy states about it
+	Auth      string // federation: "external", "dialback", "dialback-tls" or ""
+	Component string // name of the component
+	Peer      string // domain of the federation peer
+	Origin    Origin
+}
+
+// LimitKind is what a limit counts.
+type LimitKind string
+
+const (
+	Connections LimitKind = "connections" // at the same time
+	Attempts    LimitKind = "attempts"    // new connections per time
+)
+
+// LimitKey is what a limit counts by.
+type LimitKey string
+
+const (
+	PerSource LimitKey = "source" // IPv4 by address, IPv6 by /64
+	PerPeer   LimitKey = "peer"   // one count for all addresses of a federation peer
+	Global    LimitKey = "global" // one count for everybody
+)
+
+// Limit is a bound on how many or how fast; the excess is denied.
+type Limit struct {
+	ID     string // unique: flow ID + "-connections-source" etc.; at most 60 bytes, [a-z0-9-]
+	Kind   LimitKind
+	Key    LimitKey
+	Count  uint32 // connections, or attempts per Unit
+	Unit   string // attempts: "second", "minute", "hour", "day"
+	Burst  uint32 // attempts: how many may come at once; 0 is the engine's default of 5
+	Origin Origin
+}
+
+// Visibility is what a device on the wire can read of a leg.
+type Visibility string
+
+const (
+	Clear    Visibility = "clear"
+	StartTLS Visibility = "starttls" // clear until <proceed/>, then nothing
+	TLS      Visibility = "tls"
+)
+
+// Leg is the part of a flow between two neighbours.
+type Leg struct {
+	ID         string
+	Flow       *Flow
+	From, To   string   // names: "any", a component, a point, a server
+	FromSet    *AddrSet // nil for any
+	ToSet      *AddrSet
+	Ports      []PortSpan
+	Visibility Visibility
+	Reason     string // why it is that visible, in one sentence
+	Origin     Origin
+}
+
+// ContentRule is a match inside a flow, and what happens then.
+type ContentRule struct {
+	ID      string // name from the policy
+	Text    string // literal text to find, any case
+	On      []*Flow
+	OnNames []string // as the policy says, one for each On
+	Actions []string // "alert", "drop"
+	Origin  Origin
+}
+
+// HTTPRoute is a path that a proxy serves for a server.
+type HTTPRoute struct {
+	Kind    string // "bosh", "websocket"
+	Path    string
+	Point   *Point // where TLS ends; nil when the server ends it
+	Server  *Server
+	Backend PortSpan // the server's HTTP port that the leg goes to
+	Listen  PortSpan // the port that clients reach
+	BodyMax uint64   // bytes; 0 is unlimited
+	Origin  Origin
+}
+
+// Hook is where in a point's packet path a guard stands.
+type Hook string
+
+const (
+	Input   Hook = "input"
+	Output  Hook = "output"
+	Forward Hook = "forward"
+)
+
+// Guard is everything one point decides on one hook about packets. A packet
+// is judged in this order, and the first that decides wins:
+//
+//  1. Confine: entries that hold for every packet, also of established
+//     conversations.
+//  2. An established or related conversation is allowed.
+//  3. Input and output only: the loopback interface and, for IPv6, neighbour
+//     discovery are untouched.
+//  4. The Service whose key holds the packet: its Entries in order, then its
+//     Rest.
+//  5. Exclusive: deny. Otherwise: untouched.
+type Guard struct {
+	Point     *Point
+	Hook      Hook
+	Confine   []*Entry
+	Services  []*ServiceGuard
+	Exclusive bool
+}
+
+// ServiceGuard holds the entries for one key. The keys of a guard's services
+// are disjoint, so one lookup finds the service.
+type ServiceGuard struct {
+	// Name is unique in the guard: [a-z][a-z0-9_]*, at most 40 bytes.
+	Name  string
+	Ports []PortSpan // destination ports, sorted, disjoint; nil is every port (allowed only with Addrs)
+	// Addrs bounds the key to these destination (or, with BySource, source)
+	// addresses. nil is every address: the usual case on a host.
+	Addrs    *AddrSet
+	BySource bool
+	Entries  []*Entry
+	Rest     *Entry // what happens to a packet that no entry matches; Match is empty
+}
+
+// Match is what an entry asks of a packet, all of it. Empty fields ask nothing.
+type Match struct {
+	Iif, Oif []string // interface names, any of them
+	Src, Dst *AddrSet // nil is every address
+	SrcNot   bool     // the source must NOT be in Src
+	DstNot   bool     // the destination must NOT be in Dst
+	// SrcPorts is used by Confine only: the service answers from its port.
+	SrcPorts []PortSpan
+	DstPorts []PortSpan
+	// HopLimit255 asks for an IPv4 TTL or IPv6 hop limit of 255: on-link.
+	HopLimit255 bool
+	// Groups are the multicast destinations the packet must have, one each family.
+	Groups []netip.Addr
+}
+
+// Entry is one decision.
+type Entry struct {
+	// ID is unique in the policy: [a-z0-9-]+, at most 60 bytes. It names
+	// counters and log prefixes.
+	ID      string
+	Match   Match
+	Verdict Verdict
+	Limits  []*Limit // on Allow: tried in order; the excess is denied
+	Log     bool     // log what this entry denies, at a limited rate
+	// Early asks an engine to look sources up before connection tracking:
+	// deny sets. It changes cost, never the verdict.
+	Early  bool
+	Flow   *Flow // may be nil (bogons, rest)
+	Origin Origin
+}
+
+// Exactness is how an engine's artefact relates to the intent.
+type Exactness string
+
+const (
+	Exact Exactness = "exact"
+	Over  Exactness = "over"  // admits more than the intent
+	Under Exactness = "under" // blocks more than the intent
+	None  Exactness = "none"
+)
+
+// LedgerEntry says how one engine at one point holds one intent, and why.
+type LedgerEntry struct {
+	Point  string
+	Engine string
+	Intent string // ir kind and name: "flow clients-chat", "limit …", "content …", "route …"
+	Exact  Exactness
+	Reason string
+	Origin Origin
+}
+
+// Artefact is one file that an engine takes.
+type Artefact struct {
+	Point  string
+	Engine string
+	Path   string // below <point>/<engine>/, slash separated
+	Bytes  []byte
+}
+
+// TestKind is what a test expects.
+type TestKind string
+
+const (
+	ExpectAllow TestKind = "allow"
+	ExpectDeny  TestKind = "deny"
+)
+
+// Test is one expectation of the policy about packets.
+type Test struct {
+	Name   string // of the test block
+	Kind   TestKind
+	Proto  Proto
+	From   Endpoint
+	Except *AddrSet // sources that the expectation does not speak of; may be nil
+	To     Endpoint // a server, a point or addresses
+	ToSrv  *Server  // when To names a server
+	ToPt   *Point   // when To names a point
+	Ports  []PortSpan
+	Origin Origin
+}

@@ -1,0 +1,63 @@
+package diag
+
+// Code describes a code that is not a best-practice check: the catalogue of
+// what the language, the resolver, the backends and the running side report.
+// Best-practice checks carry the same fields in their own literals.
+// Codes are words, never reused and never given another meaning.
+type Code struct {
+	Code     string
+	Severity Severity
+	Title    string
+	Remedy   string
+}
+
+// Codes lists every finding code of this kind, ordered by code.
+func Codes() []Code { return codes }
+
+// CodeOf looks a code up.
+func CodeOf(code string) (Code, bool) {
+	for _, c := range codes {
+		if c.Code == code {
+			return c, true
+		}
+	}
+	return Code{}, false
+}
+
+// New makes a finding from the catalogue row of code: severity and remedy come
+// from there, and can be overwritten in the result. It panics on a code that is
+// not listed, which is a mistake in the program, never in a policy.
+func New(code string, span Span, summary string) Finding {
+	c, ok := CodeOf(code)
+	if !ok {
+		panic("diag: code " + code + " is not in the catalogue")
+	}
+	return Finding{Code: code, Severity: c.Severity, Span: span, Summary: summary, Remedy: c.Remedy}
+}
+
+// codes: syntax-* from lang, name-* and value-* from the resolver, ledger-*
+// from placement and backends, test-* from policy tests, apply-*/drift-* from
+// the running side.
+var codes = []Code{
+	{"syntax-block", Error, "a block is not closed or not opened", "Balance the braces: every { needs its }."},
+	{"syntax-character", Error, "a character that the language does not use", "Remove the character; text outside ASCII belongs in strings and comments."},
+	{"syntax-include", Error, "an include cannot be read, or includes itself", "Name an existing .xfw file, relative to the file that includes it."},
+	{"syntax-keyword", Error, "an unknown keyword", "Use one of the keywords that the message lists."},
+	{"syntax-size", Error, "a file is larger or nested deeper than the language allows", "Move address lists into feed files."},
+	{"syntax-statement", Error, "a statement is not well formed", "Write the statement as SPEC.md shows it."},
+	{"syntax-string", Error, "a string is not closed or holds a control character", "Close the string with \" on the same line."},
+	{"name-duplicate", Error, "two statements give the same name", "Rename one of them."},
+	{"name-unknown", Error, "a name that nothing defines", "Define the name, or correct its spelling."},
+	{"name-unused", Info, "a name that nothing uses", "Remove it, or use it."},
+	{"value-invalid", Error, "a value that is not of the kind the statement needs", "Write the value as SPEC.md shows it."},
+	{"value-conflict", Error, "two statements contradict each other", "Keep one of them."},
+	{"value-missing", Error, "a statement lacks something it needs", "Add what the message names."},
+	{"feed-unreadable", Error, "a feed file cannot be read", "Create the file; paths are relative to the policy that names them."},
+	{"feed-line", Error, "a line of a feed is no address or prefix", "Write one address or prefix a line; # starts a comment."},
+	{"lock-missing", Error, "a peer's addresses are not in xfwc.lock", "Run xfwc lock, or state the peer's address in the policy."},
+	{"lock-invalid", Error, "xfwc.lock cannot be read", "Run xfwc lock --refresh to write it anew."},
+	{"waive-unused", Warning, "a waiver that sets nothing aside", "Remove the waiver."},
+	{"waive-expired", Error, "a waiver whose date has passed", "Mend what it set aside, or state a later date."},
+	{"test-failed", Error, "a test of the policy does not hold", "Correct the policy, or the test if it states the wrong intent."},
+	{"ledger-none", Warning, "an intent that no engine of this policy enforces", "Add an engine that can hold it, or remove the statement."},
+}
