@@ -382,6 +382,15 @@ type Artefact struct {
 	Bytes  []byte
 }
 
+// Emission is what a backend made for one point.
+type Emission struct {
+	Artefacts []Artefact
+	// Ledger has an entry for every ir node that concerns the point: each flow,
+	// limit, content rule and route. Nothing vanishes silently.
+	Ledger   []LedgerEntry
+	Findings []diag.Finding
+}
+
 // TestKind is what a test expects.
 type TestKind string
 
