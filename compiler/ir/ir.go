@@ -293,13 +293,13 @@ const (
 // Guard is everything one point decides on one hook about packets. A packet
 // is judged in this order, and the first that decides wins:
 //
-//  1. Confine: entries that hold for every packet, also of established
+//  1. Input and output only: the loopback interface and, for IPv6, neighbour
+//     discovery (RFC 4861) are untouched.
+//  2. Confine: entries that hold for every packet, also of established
 //     conversations.
-//  2. An established or related conversation is allowed.
-//  3. Input and output only: the loopback interface and, for IPv6, neighbour
-//     discovery are untouched.
-//  4. The Service whose key holds the packet: its Entries in order, then its
-//     Rest.
+//  3. An established or related conversation is allowed.
+//  4. The service whose key holds the packet, keys by destination before keys
+//     by source: its Entries in order, then its Rest.
 //  5. Exclusive: deny. Otherwise: untouched.
 type Guard struct {
 	Point     *Point
@@ -309,8 +309,9 @@ type Guard struct {
 	Exclusive bool
 }
 
-// ServiceGuard holds the entries for one key. The keys of a guard's services
-// are disjoint, so one lookup finds the service.
+// ServiceGuard holds the entries for one key. Keys of the same kind (by
+// destination or by source) are disjoint within a guard, so one lookup finds
+// the service.
 type ServiceGuard struct {
 	// Name is unique in the guard: [a-z][a-z0-9_]*, at most 40 bytes.
 	Name  string
@@ -340,8 +341,9 @@ type Match struct {
 
 // Entry is one decision.
 type Entry struct {
-	// ID is unique in the policy: [a-z0-9-]+, at most 60 bytes. It names
-	// counters and log prefixes.
+	// ID names the rule of the policy that the entry comes from: [a-z0-9-]+, at
+	// most 60 bytes. It names counters and log prefixes; the entries that one
+	// rule leads to at a point share it.
 	ID      string
 	Match   Match
 	Verdict Verdict

@@ -1,0 +1,921 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go4.org/netipx"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang/diag"
+)
+
+// place decides what every point with a packet filter has to judge, and writes
+// it into p.Guards: for a host the input and output hooks, for a gateway also
+// forward. A flow that no point holds becomes a ledger-none finding, because a
+// rule that looks configured and has no effect is what users complain of most.
+func place(p *ir.Policy) []diag.Finding {
+	held := map[*ir.Flow]bool{}
+	for _, pt := range p.Points {
+		if pt.Engine("nftables") == nil {
+			continue
+		}
+		pl := &placing{p: p, pt: pt, held: held}
+		pl.bogons = pl.bogonSet()
+		p.Guards = append(p.Guards, pl.guards()...)
+	}
+	var fs []diag.Finding
+	for _, f := range p.Flows {
+		if held[f] {
+			continue
+		}
+		fd := diag.New("ledger-none", f.Origin.Span,
+			fmt.Sprintf("%s is enforced nowhere: no point with nftables stands on its path", f.Origin.Label))
+		fs = append(fs, fd)
+	}
+	return fs
+}
+
+// placing is the work on one point.
+type placing struct {
+	p      *ir.Policy
+	pt     *ir.Point
+	bogons *ir.AddrSet // sources refused on internet-facing interfaces; nil when there is none
+	held   map[*ir.Flow]bool
+	names  map[string]bool // service names in use in the guard at hand
+}
+
+// machine is a place that conversations end at: a server, or a host without one.
+type machine struct {
+	set      *ir.AddrSet
+	server   *ir.Server
+	point    *ir.Point // the point that is this machine; nil when none is declared
+	label    string
+	hostwide bool // the machine is the point at hand: any of its addresses
+}
+
+func (pl *placing) guards() []*ir.Guard {
+	in := &ir.Guard{Point: pl.pt, Hook: ir.Input, Exclusive: pl.pt.Exclusive}
+	out := &ir.Guard{Point: pl.pt, Hook: ir.Output}
+	self := machine{set: pl.pt.Set, server: pl.pt.Server, point: pl.pt, label: pl.pt.Name, hostwide: true}
+
+	pl.names = map[string]bool{}
+	in.Services = pl.inbound(self)
+	in.Confine = pl.confineIn(self, false)
+
+	pl.names = map[string]bool{}
+	out.Services = pl.outbound(self)
+	out.Confine = pl.confineOut(self)
+	gs := []*ir.Guard{in, out}
+
+	if pl.pt.Role == ir.Gateway {
+		fwd := &ir.Guard{Point: pl.pt, Hook: ir.Forward, Exclusive: pl.pt.Exclusive}
+		pl.names = map[string]bool{}
+		for _, m := range pl.behind() {
+			fwd.Services = append(fwd.Services, pl.inbound(m)...)
+			fwd.Confine = append(fwd.Confine, pl.confineIn(m, true)...)
+		}
+		for _, m := range pl.behind() {
+			fwd.Services = append(fwd.Services, pl.outbound(m)...)
+		}
+		if s := pl.mdnsForward(); s != nil {
+			fwd.Services = append(fwd.Services, s)
+		}
+		slices.SortStableFunc(fwd.Services, func(a, b *ir.ServiceGuard) int {
+			return cmp.Compare(boolRank(a.BySource), boolRank(b.BySource))
+		})
+		gs = append(gs, fwd)
+	}
+	return gs
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// behind lists the machines whose traffic the gateway forwards: those in the
+// networks that its interfaces face, other than the internet. A gateway that
+// states no interfaces forwards for every machine of the policy.
+func (pl *placing) behind() []machine {
+	var ms []machine
+	for _, m := range pl.machines() {
+		if m.point == pl.pt || m.set == nil || len(m.set.Prefixes) == 0 {
+			continue
+		}
+		if len(pl.pt.Interfaces) > 0 && len(pl.facing(m.set)) == 0 {
+			continue
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+func (pl *placing) machines() []machine {
+	var ms []machine
+	for _, s := range pl.p.Servers {
+		m := machine{set: s.Set, server: s, label: s.Name}
+		for _, pt := range pl.p.Points {
+			if pt.Server == s {
+				m.point = pt
+			}
+		}
+		ms = append(ms, m)
+	}
+	for _, pt := range pl.p.Points {
+		if pt.Server == nil {
+			ms = append(ms, machine{set: pt.Set, point: pt, label: pt.Name})
+		}
+	}
+	return ms
+}
+
+// facing lists the interfaces, other than internet-only ones, behind which a
+// part of the set lies.
+func (pl *placing) facing(s *ir.AddrSet) []string {
+	var names []string
+	for _, i := range pl.pt.Interfaces {
+		for _, n := range i.Networks {
+			if overlaps(n.Set, s) {
+				names = append(names, i.Name)
+				break
+			}
+		}
+	}
+	return names
+}
+
+// entryIfaces gives the interfaces that packets from the set come in by, or nil
+// when they may come in by any. It binds address zones to interface zones: an
+// address alone is easily forged, the interface it arrives on is not.
+func (pl *placing) entryIfaces(ep ir.Endpoint) []string {
+	const manyPrefixes = 4096 // feeds are not worth the walk: they come from everywhere
+	if ep.Any || ep.Set == nil || len(pl.pt.Interfaces) == 0 || len(ep.Set.Prefixes) > manyPrefixes {
+		return nil
+	}
+	var internet []string
+	for _, i := range pl.pt.Interfaces {
+		if i.Internet {
+			internet = append(internet, i.Name)
+		}
+	}
+	use := map[string]bool{}
+	for _, pfx := range ep.Set.Prefixes {
+		found, whole := false, false
+		for _, i := range pl.pt.Interfaces {
+			for _, n := range i.Networks {
+				for _, np := range n.Set.Prefixes {
+					if !np.Overlaps(pfx) {
+						continue
+					}
+					use[i.Name], found = true, true
+					if np.Bits() <= pfx.Bits() {
+						whole = true
+					}
+				}
+			}
+		}
+		if !found || !whole {
+			if len(internet) == 0 {
+				return nil
+			}
+			for _, n := range internet {
+				use[n] = true
+			}
+		}
+	}
+	if len(use) == len(pl.pt.Interfaces) {
+		return nil
+	}
+	var names []string
+	for _, i := range pl.pt.Interfaces {
+		if use[i.Name] && !slices.Contains(names, i.Name) {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+func (pl *placing) internetIfaces() []string {
+	var names []string
+	for _, i := range pl.pt.Interfaces {
+		if i.Internet {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+// reaches reports whether the flow ends at the machine.
+func reaches(f *ir.Flow, m machine) bool {
+	if f.To.Any || f.To.Set == nil {
+		return true
+	}
+	return overlaps(f.To.Set, m.set)
+}
+
+// claim is a flow's wish for ports.
+type claim struct {
+	flow  *ir.Flow
+	ports []ir.PortSpan
+}
+
+// inbound makes the services for conversations that the machine accepts.
+func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
+	var guarded []ir.PortSpan
+	if m.server != nil {
+		for _, l := range m.server.Listeners {
+			guarded = append(guarded, l.Port)
+		}
+	}
+	var allows []claim
+	var denies []*ir.Flow
+	for _, f := range pl.p.Flows {
+		switch {
+		case f.Verdict == ir.Deny:
+			if reaches(f, m) {
+				denies = append(denies, f)
+			}
+		case f.Kind == ir.Serverless:
+			// Only plain hosts speak serverless; a server's host does not, and what
+			// crosses a gateway is by definition not on the link.
+			if m.hostwide && m.server == nil && pl.pt.Role == ir.Host {
+				allows = append(allows, claim{f, f.Ports})
+			}
+		case f.Outbound:
+		case f.From.Set != nil && pl.pt.Set != nil && within(f.From.Set, pl.pt.Set):
+			// The point itself opens it: that is judged on output. Anything that
+			// comes in with the point's own source address is forged.
+		case reaches(f, m) && !f.To.Any:
+			allows = append(allows, claim{f, f.Ports})
+		}
+	}
+	for _, f := range denies {
+		guarded = append(guarded, f.Ports...)
+	}
+	for _, c := range allows {
+		guarded = append(guarded, c.ports...)
+	}
+	var services []*ir.ServiceGuard
+	for _, cl := range classes(guarded, allows) {
+		s := &ir.ServiceGuard{Ports: cl.ports}
+		if !m.hostwide {
+			s.Addrs = m.set
+		}
+		if len(cl.flows) > 0 {
+			s.Name = pl.serviceName(strings.ReplaceAll(cl.flows[0].ID, "-", "_"))
+			s.Entries = append(s.Entries, pl.denyEntries(denies, cl.ports)...)
+			if pl.bogons != nil && admitsAny(cl.flows) {
+				s.Entries = append(s.Entries, pl.bogonEntry())
+			}
+			for _, f := range cl.flows {
+				pl.held[f] = true
+				s.Entries = append(s.Entries, pl.allowEntries(f)...)
+			}
+			s.Rest = rest(s.Name, cl.flows[0].Origin)
+		} else {
+			// Ports of the software that no statement opens: closed, so that a
+			// listener somebody forgot is not reachable by accident.
+			s.Name = pl.serviceName("closed_" + m.label)
+			s.Rest = rest(s.Name, m.origin())
+		}
+		services = append(services, s)
+	}
+	if len(services) > 0 {
+		for _, f := range denies {
+			pl.held[f] = true
+		}
+	}
+	return services
+}
+
+func (m machine) origin() ir.Origin {
+	if m.server != nil {
+		return m.server.Origin
+	}
+	return m.point.Origin
+}
+
+func rest(service string, o ir.Origin) *ir.Entry {
+	return &ir.Entry{ID: "rest-" + strings.ReplaceAll(service, "_", "-"), Verdict: ir.Deny, Log: true, Origin: o}
+}
+
+// serviceName makes the name unique in the guard and short enough.
+func (pl *placing) serviceName(base string) string {
+	base = strings.ReplaceAll(base, "-", "_")
+	if len(base) > 36 {
+		base = base[:36]
+	}
+	name := base
+	for i := 2; pl.names[name]; i++ {
+		name = fmt.Sprintf("%s_%d", base, i)
+	}
+	pl.names[name] = true
+	return name
+}
+
+func admitsAny(flows []*ir.Flow) bool {
+	return slices.ContainsFunc(flows, func(f *ir.Flow) bool { return f.From.Any })
+}
+
+// denyEntries are the deny statements that speak of the ports. They come before
+// every allow: the order of statements in the file never changes a verdict.
+func (pl *placing) denyEntries(denies []*ir.Flow, ports []ir.PortSpan) []*ir.Entry {
+	var es []*ir.Entry
+	for _, f := range denies {
+		if len(f.Ports) > 0 && !covers(f.Ports, ports) {
+			continue
+		}
+		es = append(es, &ir.Entry{
+			ID: f.ID, Match: ir.Match{Src: f.From.Set}, Verdict: ir.Deny, Log: true,
+			Early: len(f.Ports) == 0 && !f.From.Any, Flow: f, Origin: f.Origin,
+		})
+	}
+	return es
+}
+
+func (pl *placing) bogonEntry() *ir.Entry {
+	return &ir.Entry{
+		ID:      "bogons",
+		Match:   ir.Match{Iif: pl.internetIfaces(), Src: pl.bogons},
+		Verdict: ir.Deny, Log: true, Origin: pl.bogons.Origin,
+	}
+}
+
+func (pl *placing) allowEntries(f *ir.Flow) []*ir.Entry {
+	e := &ir.Entry{ID: f.ID, Verdict: ir.Allow, Limits: f.Limits, Flow: f, Origin: f.Origin}
+	if f.Kind != ir.Serverless {
+		e.Match.Src = f.From.Set
+		e.Match.Iif = pl.entryIfaces(f.From)
+		return []*ir.Entry{e}
+	}
+	e.Match.Src = onLink(f.From.Set)
+	e.Match.Iif = pl.facing(f.From.Set)
+	if !f.Multicast {
+		return []*ir.Entry{e}
+	}
+	e.Match.HopLimit255 = true
+	e.Match.Groups = mdnsGroups()
+	// Answers may come by unicast to the same port, from the link only as well
+	// (RFC 6762 sections 5.5 and 11).
+	u := *e
+	u.Match.Groups = nil
+	u.Match.Dst = pl.pt.Set
+	if u.Match.Dst != nil && len(u.Match.Dst.Prefixes) == 0 {
+		u.Match.Dst = nil
+	}
+	return []*ir.Entry{e, &u}
+}
+
+// mdnsGroups are the multicast DNS groups, RFC 6762 section 3.
+func mdnsGroups() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("224.0.0.251"), netip.MustParseAddr("ff02::fb")}
+}
+
+// onLink adds the link-local prefixes to a network: a neighbour may well speak
+// from 169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291 section 2.5.6).
+func onLink(s *ir.AddrSet) *ir.AddrSet {
+	if s == nil {
+		return nil
+	}
+	return union(s.Name+"_link", s.Origin, s.Prefixes, []netip.Prefix{
+		netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"),
+	})
+}
+
+// outbound makes the services for conversations that the machine opens: the
+// server's federation and component ports, and the legs that start here. All
+// other ports are left alone.
+func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
+	var guarded []ir.PortSpan
+	if m.server != nil {
+		for _, l := range m.server.Listeners {
+			switch l.Service {
+			case "federation", "federation-tls", "component", "component-tls":
+				guarded = append(guarded, l.Port)
+			}
+		}
+		guarded = append(guarded, ir.PortSpan{Proto: ir.TCP, From: 5269, To: 5269}) // RFC 6120 section 14.7
+	}
+	var allows []claim
+	var denies []*ir.Flow
+	for _, f := range pl.p.Flows {
+		switch {
+		case f.Verdict == ir.Deny && len(f.Ports) == 0 && f.From.Set != nil:
+			denies = append(denies, f)
+		case f.Verdict == ir.Allow && f.Outbound && m.server != nil && f.Server == m.server:
+			// A peer may have moved to 80 or 443 by SRV. Judging those ports would
+			// cut the machine's ordinary web traffic, so they are left untouched.
+			if !covers(webPorts, f.Ports) {
+				allows = append(allows, claim{f, f.Ports})
+			} else {
+				pl.held[f] = true
+			}
+		}
+	}
+	for _, c := range allows {
+		guarded = append(guarded, c.ports...)
+	}
+	var services []*ir.ServiceGuard
+	for _, cl := range classes(guarded, allows) {
+		s := &ir.ServiceGuard{Ports: cl.ports}
+		if !m.hostwide {
+			s.Addrs, s.BySource = m.set, true
+		}
+		origin := m.origin()
+		if len(cl.flows) > 0 {
+			s.Name = pl.serviceName(strings.ReplaceAll(cl.flows[0].ID, "-", "_"))
+			origin = cl.flows[0].Origin
+			for _, f := range denies {
+				s.Entries = append(s.Entries, &ir.Entry{
+					ID: f.ID + "-out", Match: ir.Match{Dst: f.From.Set}, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
+				})
+			}
+			for _, f := range cl.flows {
+				pl.held[f] = true
+				e := &ir.Entry{ID: f.ID, Verdict: ir.Allow, Limits: f.Limits, Flow: f, Origin: f.Origin}
+				e.Match.Dst = f.To.Set
+				if !m.hostwide {
+					e.Match.Iif = pl.facing(m.set)
+				}
+				s.Entries = append(s.Entries, e)
+			}
+		} else {
+			s.Name = pl.serviceName("closed_" + m.label + "_out")
+		}
+		s.Rest = rest(s.Name, origin)
+		s.Rest.ID += "-out"
+		services = append(services, s)
+	}
+	if m.hostwide {
+		services = append(services, pl.legsOut()...)
+		if s := pl.mdnsOut(); s != nil {
+			services = append(services, s)
+		}
+	}
+	return services
+}
+
+var webPorts = []ir.PortSpan{{Proto: ir.TCP, From: 80, To: 80}, {Proto: ir.TCP, From: 443, To: 443}}
+
+// legsOut pins the clear legs that start at this point: towards the servers it
+// proxies for, it may open the leg's port and no other XMPP port.
+func (pl *placing) legsOut() []*ir.ServiceGuard {
+	var services []*ir.ServiceGuard
+	for _, srv := range pl.p.Servers {
+		if pl.pt.Server == srv {
+			continue
+		}
+		var allows []claim
+		for _, f := range pl.p.Flows {
+			if f.Verdict == ir.Allow && !f.Outbound && f.Server == srv && f.From.Set != nil &&
+				pl.pt.Set != nil && len(pl.pt.Set.Prefixes) > 0 && within(pl.pt.Set, f.From.Set) {
+				allows = append(allows, claim{f, f.Ports})
+			}
+		}
+		if len(allows) == 0 {
+			continue
+		}
+		var guarded []ir.PortSpan
+		for _, l := range srv.Listeners {
+			guarded = append(guarded, l.Port)
+		}
+		for _, c := range allows {
+			guarded = append(guarded, c.ports...)
+		}
+		for _, cl := range classes(guarded, allows) {
+			s := &ir.ServiceGuard{Ports: cl.ports, Addrs: srv.Set}
+			origin := srv.Origin
+			if len(cl.flows) > 0 {
+				s.Name = pl.serviceName(cl.flows[0].ID + "_out")
+				origin = cl.flows[0].Origin
+			} else {
+				s.Name = pl.serviceName("closed_" + srv.Name + "_out")
+			}
+			for _, f := range cl.flows {
+				pl.held[f] = true
+				s.Entries = append(s.Entries, &ir.Entry{ID: f.ID + "-out", Verdict: ir.Allow, Flow: f, Origin: f.Origin})
+			}
+			s.Rest = rest(s.Name, origin)
+			services = append(services, s)
+		}
+	}
+	return services
+}
+
+// mdnsOut keeps the machine's own multicast DNS on the link.
+func (pl *placing) mdnsOut() *ir.ServiceGuard {
+	f := pl.mdnsFlow()
+	if f == nil || pl.pt.Role != ir.Host || pl.pt.Server != nil {
+		return nil
+	}
+	s := &ir.ServiceGuard{Name: pl.serviceName("serverless_mdns_out"), Ports: f.Ports}
+	s.Entries = []*ir.Entry{
+		{ID: f.ID + "-out", Match: ir.Match{Groups: mdnsGroups()}, Verdict: ir.Allow, Flow: f, Origin: f.Origin},
+		{ID: f.ID + "-out", Match: ir.Match{Dst: onLink(f.From.Set)}, Verdict: ir.Allow, Flow: f, Origin: f.Origin},
+	}
+	s.Rest = rest(s.Name, f.Origin)
+	return s
+}
+
+// mdnsForward refuses to route multicast DNS: it is on-link by definition
+// (RFC 6762 section 11).
+func (pl *placing) mdnsForward() *ir.ServiceGuard {
+	f := pl.mdnsFlow()
+	if f == nil {
+		return nil
+	}
+	pl.held[f] = true
+	s := &ir.ServiceGuard{Name: pl.serviceName("serverless_mdns_routed"), Ports: f.Ports}
+	s.Rest = rest(s.Name, f.Origin)
+	return s
+}
+
+func (pl *placing) mdnsFlow() *ir.Flow {
+	for _, f := range pl.p.Flows {
+		if f.Kind == ir.Serverless && f.Multicast {
+			return f
+		}
+	}
+	return nil
+}
+
+// confined is a component port with everybody who may use it.
+type confined struct {
+	ports  []ir.PortSpan
+	flows  []*ir.Flow
+	people *ir.AddrSet
+}
+
+// confinements lists the machine's component ports. XEP-0114 links are clear
+// text and let the component speak for every user of its domain, so a stranger
+// is kept out even from a conversation that was established before the policy.
+// A port that anybody may use cannot be confined.
+func (pl *placing) confinements(m machine, outbound bool) []confined {
+	if m.server == nil {
+		return nil
+	}
+	var claims []claim
+	for _, f := range pl.p.Flows {
+		if f.Kind == ir.Component && f.Verdict == ir.Allow && f.Server == m.server && f.Outbound == outbound {
+			claims = append(claims, claim{f, f.Ports})
+		}
+	}
+	var all []ir.PortSpan
+	for _, c := range claims {
+		all = append(all, c.ports...)
+	}
+	var cs []confined
+	for _, cl := range classes(all, claims) {
+		c := confined{ports: cl.ports, flows: cl.flows}
+		var parts [][]netip.Prefix
+		open := false
+		for _, f := range pl.p.Flows {
+			if f.Verdict != ir.Allow || f.Outbound != outbound || f.Server != m.server || !intersects(f.Ports, cl.ports) {
+				continue
+			}
+			far := f.From
+			if outbound {
+				far = f.To
+			}
+			if far.Any || far.Set == nil {
+				open = true
+				break
+			}
+			parts = append(parts, far.Set.Prefixes)
+		}
+		if open {
+			continue
+		}
+		dir := "in"
+		if outbound {
+			dir = "out"
+		}
+		name := fmt.Sprintf("confine_%s_%s_%s", dir, strings.ReplaceAll(m.label, "-", "_"), portName(cl.ports))
+		c.people = union(name, cl.flows[0].Origin, parts...)
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+func portName(ps []ir.PortSpan) string {
+	var parts []string
+	for _, p := range ps {
+		if p.From == p.To {
+			parts = append(parts, fmt.Sprint(p.From))
+		} else {
+			parts = append(parts, fmt.Sprintf("%d_%d", p.From, p.To))
+		}
+	}
+	return strings.Join(parts, "_")
+}
+
+// confineIn keeps strangers from component ports, in every state. On a gateway
+// it holds both directions of the forwarded conversation.
+func (pl *placing) confineIn(m machine, forward bool) []*ir.Entry {
+	var es []*ir.Entry
+	for _, c := range pl.confinements(m, false) {
+		f := c.flows[0]
+		e := &ir.Entry{ID: "confine-" + f.ID, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin}
+		e.Match = ir.Match{Src: c.people, SrcNot: true, DstPorts: c.ports}
+		if forward {
+			e.Match.Dst = m.set
+			back := &ir.Entry{ID: "confine-" + f.ID, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin}
+			back.Match = ir.Match{Src: m.set, Dst: c.people, DstNot: true, SrcPorts: c.ports}
+			es = append(es, e, back)
+			continue
+		}
+		es = append(es, e)
+	}
+	return es
+}
+
+// confineOut keeps what leaves a component port, or is dialled towards a
+// component, to the components of the policy.
+func (pl *placing) confineOut(m machine) []*ir.Entry {
+	var es []*ir.Entry
+	for _, c := range pl.confinements(m, false) {
+		f := c.flows[0]
+		es = append(es, &ir.Entry{ID: "confine-" + f.ID + "-out", Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
+			Match: ir.Match{Dst: c.people, DstNot: true, SrcPorts: c.ports}})
+	}
+	for _, c := range pl.confinements(m, true) {
+		f := c.flows[0]
+		es = append(es, &ir.Entry{ID: "confine-" + f.ID, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
+			Match: ir.Match{Dst: c.people, DstNot: true, DstPorts: c.ports}})
+	}
+	return es
+}
+
+// bogonPrefixes are the sources that have no business on the internet: the
+// special-purpose registries of RFC 6890 where "globally reachable" is false,
+// and multicast, which is never a source. The documentation prefixes (RFC 5737,
+// RFC 3849) are left out on purpose: they are never routed, and policies and
+// their tests use them to stand for the internet.
+var bogonPrefixes = []string{
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+	"172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
+	"::/128", "::1/128", "::ffff:0:0/96", "64:ff9b:1::/48", "100::/64", "2001:2::/48",
+	"fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+}
+
+// bogonSet is what the point's internet-facing interfaces refuse as a source:
+// bogons, and the networks behind its other interfaces (BCP 38, BCP 84). Named
+// networks that no other interface faces are taken out: the policy knows them,
+// so they must be able to come from somewhere.
+func (pl *placing) bogonSet() *ir.AddrSet {
+	if len(pl.internetIfaces()) == 0 {
+		return nil
+	}
+	var b netipx.IPSetBuilder
+	for _, s := range bogonPrefixes {
+		b.AddPrefix(netip.MustParsePrefix(s))
+	}
+	remove := func(s *ir.AddrSet) {
+		if s == nil || s.Feed != "" {
+			return
+		}
+		for _, pfx := range s.Prefixes {
+			b.RemovePrefix(pfx)
+		}
+	}
+	for _, n := range pl.p.Networks {
+		remove(n.Set)
+	}
+	for _, s := range pl.p.Servers {
+		remove(s.Set)
+	}
+	for _, pt := range pl.p.Points {
+		remove(pt.Set)
+	}
+	for _, f := range pl.p.Flows {
+		if f.Verdict == ir.Allow && f.Kind != ir.Serverless {
+			remove(f.From.Set)
+			remove(f.To.Set)
+		}
+	}
+	for _, i := range pl.pt.Interfaces {
+		if i.Internet {
+			continue
+		}
+		for _, n := range i.Networks {
+			for _, pfx := range n.Set.Prefixes {
+				b.AddPrefix(pfx)
+			}
+		}
+	}
+	for _, i := range pl.pt.Interfaces {
+		if i.Internet {
+			for _, n := range i.Networks {
+				for _, pfx := range n.Set.Prefixes {
+					b.RemovePrefix(pfx)
+				}
+			}
+		}
+	}
+	set, err := b.IPSet()
+	if err != nil || len(set.Prefixes()) == 0 {
+		return nil
+	}
+	o := pl.pt.Origin
+	for _, i := range pl.pt.Interfaces {
+		if i.Internet {
+			o = i.Origin
+			break
+		}
+	}
+	return newSet("bogons", o, set.Prefixes())
+}
+
+// class is a set of ports that the same flows speak of.
+type class struct {
+	ports []ir.PortSpan
+	flows []*ir.Flow
+}
+
+// classes cuts the port space into the smallest classes: within one class every
+// port has the same list of flows, in policy order. Ports in guarded that no
+// flow claims form one class without flows.
+func classes(guarded []ir.PortSpan, claims []claim) []class {
+	var out []class
+	for _, proto := range []ir.Proto{ir.TCP, ir.UDP} {
+		var cuts []int
+		add := func(ps []ir.PortSpan) {
+			for _, s := range ps {
+				if s.Proto == proto {
+					cuts = append(cuts, int(s.From), int(s.To)+1)
+				}
+			}
+		}
+		add(guarded)
+		for _, c := range claims {
+			add(c.ports)
+		}
+		slices.Sort(cuts)
+		cuts = slices.Compact(cuts)
+		for i := 0; i+1 < len(cuts); i++ {
+			from, to := cuts[i], cuts[i+1]-1
+			span := ir.PortSpan{Proto: proto, From: uint16(from), To: uint16(to)}
+			var flows []*ir.Flow
+			for _, c := range claims {
+				if covers(c.ports, []ir.PortSpan{span}) {
+					flows = append(flows, c.flow)
+				}
+			}
+			if len(flows) == 0 && !covers(guarded, []ir.PortSpan{span}) {
+				continue
+			}
+			at := slices.IndexFunc(out, func(c class) bool { return slices.Equal(c.flows, flows) })
+			if at < 0 {
+				out = append(out, class{flows: flows})
+				at = len(out) - 1
+			}
+			ps := out[at].ports
+			if n := len(ps); n > 0 && ps[n-1].Proto == proto && int(ps[n-1].To)+1 == from {
+				ps[n-1].To = uint16(to)
+			} else {
+				out[at].ports = append(ps, span)
+			}
+		}
+	}
+	// Classes with flows first, in policy order of their first flow.
+	order := map[*ir.Flow]int{}
+	for i, c := range claims {
+		if _, ok := order[c.flow]; !ok {
+			order[c.flow] = i
+		}
+	}
+	rank := func(c class) int {
+		if len(c.flows) == 0 {
+			return len(claims)
+		}
+		return order[c.flows[0]]
+	}
+	slices.SortStableFunc(out, func(a, b class) int { return cmp.Compare(rank(a), rank(b)) })
+	return out
+}
+
+// covers reports whether every port of want is in have.
+func covers(have, want []ir.PortSpan) bool {
+	for _, w := range want {
+		port := int(w.From)
+		for port <= int(w.To) {
+			next := port
+			for _, h := range have {
+				if h.Proto == w.Proto && int(h.From) <= port && int(h.To) >= port {
+					next = max(next, int(h.To)+1)
+				}
+			}
+			if next == port {
+				return false
+			}
+			port = next
+		}
+	}
+	return true
+}
+
+func intersects(a, b []ir.PortSpan) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if x.Proto == y.Proto && x.From <= y.To && y.From <= x.To {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// newSet makes a set from prefixes in any order.
+func newSet(name string, o ir.Origin, ps []netip.Prefix) *ir.AddrSet {
+	return union(name, o, ps)
+}
+
+// union merges prefixes into one sorted set.
+func union(name string, o ir.Origin, parts ...[]netip.Prefix) *ir.AddrSet {
+	var b netipx.IPSetBuilder
+	for _, ps := range parts {
+		for _, p := range ps {
+			b.AddPrefix(p)
+		}
+	}
+	s := &ir.AddrSet{Name: name, Origin: o}
+	if set, err := b.IPSet(); err == nil {
+		s.Prefixes = set.Prefixes()
+	}
+	slices.SortFunc(s.Prefixes, comparePrefix)
+	return s
+}
+
+// comparePrefix orders IPv4 before IPv6, then by address, then wider first.
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(
+		cmp.Compare(boolRank(a.Addr().Is6()), boolRank(b.Addr().Is6())),
+		a.Addr().Compare(b.Addr()),
+		cmp.Compare(a.Bits(), b.Bits()),
+	)
+}
+
+// overlaps reports whether two sets share an address.
+func overlaps(a, b *ir.AddrSet) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	if len(a.Prefixes) > len(b.Prefixes) {
+		a, b = b, a
+	}
+	for _, p := range a.Prefixes {
+		if setOverlapsPrefix(b, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether every address of a is in b.
+func within(a, b *ir.AddrSet) bool {
+	for _, p := range a.Prefixes {
+		if q, ok := containing(b, p.Addr()); !ok || q.Bits() > p.Bits() {
+			return false
+		}
+	}
+	return true
+}
+
+// contains reports whether the set holds the address.
+func contains(s *ir.AddrSet, a netip.Addr) bool {
+	_, ok := containing(s, a)
+	return ok
+}
+
+// containing finds the prefix of the set that holds the address. The prefixes
+// are disjoint, so the last one that starts at or before the address is the
+// only candidate.
+func containing(s *ir.AddrSet, a netip.Addr) (netip.Prefix, bool) {
+	i, found := slices.BinarySearchFunc(s.Prefixes, a, func(p netip.Prefix, a netip.Addr) int {
+		return cmp.Or(cmp.Compare(boolRank(p.Addr().Is6()), boolRank(a.Is6())), p.Addr().Compare(a))
+	})
+	if found {
+		return s.Prefixes[i], true
+	}
+	if i > 0 && s.Prefixes[i-1].Contains(a) {
+		return s.Prefixes[i-1], true
+	}
+	return netip.Prefix{}, false
+}
+
+func setOverlapsPrefix(s *ir.AddrSet, p netip.Prefix) bool {
+	if contains(s, p.Addr()) {
+		return true
+	}
+	// A member that starts inside p overlaps it too.
+	i, _ := slices.BinarySearchFunc(s.Prefixes, p.Addr(), func(q netip.Prefix, a netip.Addr) int {
+		return cmp.Or(cmp.Compare(boolRank(q.Addr().Is6()), boolRank(a.Is6())), q.Addr().Compare(a))
+	})
+	return i < len(s.Prefixes) && s.Prefixes[i].Overlaps(p)
+}
