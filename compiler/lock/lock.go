@@ -1,0 +1,266 @@
+package lock
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"xfwc/lang/diag"
+)
+
+// Version is the one version of the format that this program reads and writes.
+const Version = 1
+
+// The services of RFC 6120 section 3.2.1 and XEP-0368 section 3.
+const (
+	Server    = "_xmpp-server"
+	ServerTLS = "_xmpps-server"
+)
+
+// FallbackPort is used for peers without an SRV answer (RFC 6120 section 3.2.2).
+const FallbackPort = 5269
+
+// File is a whole lock. The zero value with Version set is an empty lock.
+type File struct {
+	Version int
+	Peers   []*Peer // sorted by domain
+	Feeds   []*Feed // sorted by path
+}
+
+// Peer is what DNS said of one federation peer.
+type Peer struct {
+	Domain string // ASCII, lower case, without a dot at the end
+	// SRV holds the records of both services, sorted by service, priority,
+	// weight (the heavier first), target and port.
+	SRV []SRV
+	// Fallback is set when there was no SRV answer: Hosts holds the domain
+	// itself, and the port is FallbackPort.
+	Fallback bool
+	Hosts    []Host // sorted by target
+	DNSSEC   string // "secure", "insecure", "bogus" or "unknown"
+	Span     diag.Span
+}
+
+// SRV is one service record (RFC 2782).
+type SRV struct {
+	Service  string // Server or ServerTLS
+	Target   string // "." when the service is absent
+	Port     uint16
+	Priority uint16
+	Weight   uint16
+	TTL      uint32 // seconds
+}
+
+// Absent reports whether the record says that there is no such service.
+func (s SRV) Absent() bool { return s.Target == "." }
+
+// Host is a target with its addresses, sorted, IPv4 first.
+type Host struct {
+	Target    string
+	Addresses []netip.Addr
+}
+
+// Feed is the state of a feed file when it was last accepted.
+type Feed struct {
+	Path    string // as the policy states it
+	Digest  string // "sha256:…" over its merged prefixes
+	Entries int    // prefixes after merging
+	Span    diag.Span
+}
+
+// AddrPort is an address of a peer, the port it is reached on, and whether TLS
+// comes first there (XEP-0368) or STARTTLS is negotiated.
+type AddrPort struct {
+	Addr      netip.Addr
+	Port      uint16
+	DirectTLS bool
+}
+
+// Peer returns the peer of that domain, or nil. f may be nil.
+func (f *File) Peer(domain string) *Peer {
+	if f == nil {
+		return nil
+	}
+	for _, p := range f.Peers {
+		if p.Domain == domain {
+			return p
+		}
+	}
+	return nil
+}
+
+// Feed returns the feed of that path, or nil. f may be nil.
+func (f *File) Feed(path string) *Feed {
+	if f == nil {
+		return nil
+	}
+	for _, d := range f.Feeds {
+		if d.Path == path {
+			return d
+		}
+	}
+	return nil
+}
+
+// Absent reports whether DNS says that the peer takes no federation: it has
+// records, and every one of them names the root (RFC 6120 section 3.2.1).
+func (p *Peer) Absent() bool {
+	return len(p.SRV) > 0 && !slices.ContainsFunc(p.SRV, func(s SRV) bool { return !s.Absent() })
+}
+
+// Endpoints lists where the peer is reached, sorted by address and port,
+// without duplicates. Targets without addresses contribute nothing.
+func (p *Peer) Endpoints() []AddrPort {
+	var out []AddrPort
+	add := func(target string, port uint16, direct bool) {
+		for _, h := range p.Hosts {
+			if h.Target == target {
+				for _, a := range h.Addresses {
+					out = append(out, AddrPort{a, port, direct})
+				}
+			}
+		}
+	}
+	if p.Fallback {
+		add(p.Domain, FallbackPort, false)
+	}
+	for _, s := range p.SRV {
+		if !s.Absent() {
+			add(s.Target, s.Port, s.Service == ServerTLS)
+		}
+	}
+	slices.SortFunc(out, func(a, b AddrPort) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), boolCompare(a.DirectTLS, b.DirectTLS))
+	})
+	return slices.Compact(out)
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// Sort puts everything into the order of the file.
+func (f *File) Sort() {
+	slices.SortFunc(f.Peers, func(a, b *Peer) int { return cmp.Compare(a.Domain, b.Domain) })
+	slices.SortFunc(f.Feeds, func(a, b *Feed) int { return cmp.Compare(a.Path, b.Path) })
+	for _, p := range f.Peers {
+		slices.SortFunc(p.SRV, func(a, b SRV) int {
+			return cmp.Or(
+				cmp.Compare(a.Service, b.Service),
+				cmp.Compare(a.Priority, b.Priority),
+				cmp.Compare(b.Weight, a.Weight),
+				cmp.Compare(a.Target, b.Target),
+				cmp.Compare(a.Port, b.Port),
+				cmp.Compare(a.TTL, b.TTL),
+			)
+		})
+		slices.SortFunc(p.Hosts, func(a, b Host) int { return cmp.Compare(a.Target, b.Target) })
+		for _, h := range p.Hosts {
+			slices.SortFunc(h.Addresses, netip.Addr.Compare)
+		}
+	}
+}
+
+// Format writes the lock: sorted, one record a line, the same bytes for the
+// same facts. Parse reads it back without loss.
+func (f *File) Format() []byte {
+	f.Sort()
+	var b bytes.Buffer
+	b.WriteString("{\n  \"version\": ")
+	b.WriteString(strconv.Itoa(f.Version))
+	b.WriteString(",\n  \"peers\": ")
+	object(&b, "  ", len(f.Peers), func(i int) {
+		p := f.Peers[i]
+		str(&b, p.Domain)
+		b.WriteString(": {\n")
+		if p.Fallback {
+			b.WriteString("      \"fallback\": true,\n")
+		}
+		if len(p.SRV) > 0 {
+			b.WriteString("      \"srv\": [\n")
+			for j, s := range p.SRV {
+				b.WriteString("        {\"service\": ")
+				str(&b, s.Service)
+				b.WriteString(", \"target\": ")
+				str(&b, s.Target)
+				number(&b, ", \"port\": ", uint64(s.Port))
+				number(&b, ", \"priority\": ", uint64(s.Priority))
+				number(&b, ", \"weight\": ", uint64(s.Weight))
+				number(&b, ", \"ttl\": ", uint64(s.TTL))
+				b.WriteString("}" + comma(j, len(p.SRV)) + "\n")
+			}
+			b.WriteString("      ],\n")
+		}
+		b.WriteString("      \"addresses\": ")
+		object(&b, "      ", len(p.Hosts), func(j int) {
+			h := p.Hosts[j]
+			str(&b, h.Target)
+			b.WriteString(": [")
+			for k, a := range h.Addresses {
+				if k > 0 {
+					b.WriteString(", ")
+				}
+				str(&b, a.String())
+			}
+			b.WriteString("]")
+		})
+		b.WriteString(",\n      \"dnssec\": ")
+		str(&b, p.DNSSEC)
+		b.WriteString("\n    }")
+	})
+	b.WriteString(",\n  \"feeds\": ")
+	object(&b, "  ", len(f.Feeds), func(i int) {
+		d := f.Feeds[i]
+		str(&b, d.Path)
+		b.WriteString(": {\"digest\": ")
+		str(&b, d.Digest)
+		number(&b, ", \"entries\": ", uint64(d.Entries))
+		b.WriteString("}")
+	})
+	b.WriteString("\n}\n")
+	return b.Bytes()
+}
+
+// object writes n members, each on lines of its own below indent.
+func object(b *bytes.Buffer, indent string, n int, member func(i int)) {
+	if n == 0 {
+		b.WriteString("{}")
+		return
+	}
+	b.WriteString("{\n")
+	for i := range n {
+		b.WriteString(indent + "  ")
+		member(i)
+		b.WriteString(comma(i, n) + "\n")
+	}
+	b.WriteString(indent + "}")
+}
+
+func comma(i, n int) string {
+	if i < n-1 {
+		return ","
+	}
+	return ""
+}
+
+func number(b *bytes.Buffer, before string, n uint64) {
+	b.WriteString(before)
+	b.WriteString(strconv.FormatUint(n, 10))
+}
+
+func str(b *bytes.Buffer, s string) {
+	q, err := json.Marshal(s)
+	if err != nil {
+		panic("lock: a string cannot be written: " + err.Error()) // json.Marshal never fails on strings
+	}
+	b.Write(q)
+}

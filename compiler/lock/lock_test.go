@@ -1,0 +1,169 @@
+package lock
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"xfwc/lang/diag"
+)
+
+// The lock of the example is written in the very form that Format writes.
+func TestFormatExample(t *testing.T) {
+	src, err := os.ReadFile("../../examples/office/xfwc.lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, found := Parse("xfwc.lock", src)
+	if len(found) != 0 {
+		t.Fatalf("findings: %v", found)
+	}
+	if got := f.Format(); string(got) != string(src) {
+		t.Errorf("Format gives\n%s\nwant\n%s", got, src)
+	}
+}
+
+func TestPeer(t *testing.T) {
+	src := `{"version": 1, "peers": {
+		"b.example": {"srv": [
+			{"service": "_xmpps-server", "target": "x.b.example", "port": 5270, "priority": 1, "weight": 1, "ttl": 60},
+			{"service": "_xmpp-server", "target": "y.b.example", "port": 5299},
+			{"service": "_xmpp-server", "target": "x.b.example", "port": 5269}],
+			"addresses": {"x.b.example": ["2001:db8::1", "192.0.2.1"], "y.b.example": []}},
+		"a.example": {"fallback": true, "addresses": {"a.example": ["192.0.2.2"]}, "dnssec": "secure"},
+		"c.example": {"srv": [{"service": "_xmpp-server", "target": ".", "port": 0}], "addresses": {}}
+	}}`
+	f, found := Parse("xfwc.lock", []byte(src))
+	if len(found) != 0 {
+		t.Fatalf("findings: %v", found)
+	}
+	addr := netip.MustParseAddr
+	tests := []struct {
+		domain string
+		absent bool
+		dnssec string
+		want   []AddrPort
+	}{
+		{"a.example", false, "secure", []AddrPort{{addr("192.0.2.2"), 5269, false}}},
+		{"b.example", false, "unknown", []AddrPort{
+			{addr("192.0.2.1"), 5269, false}, {addr("192.0.2.1"), 5270, true},
+			{addr("2001:db8::1"), 5269, false}, {addr("2001:db8::1"), 5270, true},
+		}},
+		{"c.example", true, "unknown", nil},
+	}
+	for i, tt := range tests {
+		p := f.Peer(tt.domain)
+		if p == nil || f.Peers[i] != p {
+			t.Fatalf("%s: not found in its place", tt.domain)
+		}
+		if p.Absent() != tt.absent || p.DNSSEC != tt.dnssec {
+			t.Errorf("%s: absent %v, dnssec %s", tt.domain, p.Absent(), p.DNSSEC)
+		}
+		if got := p.Endpoints(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: endpoints %v, want %v", tt.domain, got, tt.want)
+		}
+	}
+	if f.Peer("d.example") != nil || (*File)(nil).Peer("a.example") != nil || (*File)(nil).Feed("x") != nil {
+		t.Error("a peer that the lock does not have was found")
+	}
+}
+
+// Every case of testdata/bad is a lock and, in lines that start with "!", the
+// places of its findings: line:column-line:column and a part of the message.
+func TestBad(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var src, want []string
+			for line := range strings.Lines(string(text)) {
+				if w, ok := strings.CutPrefix(line, "! "); ok {
+					want = append(want, strings.TrimSuffix(w, "\n"))
+				} else {
+					src = append(src, line)
+				}
+			}
+			_, found := Parse("xfwc.lock", []byte(strings.Join(src, "")))
+			var got []string
+			for _, f := range found {
+				if f.Code != "lock-invalid" || f.Severity != diag.Error {
+					t.Errorf("%s %s", f.Severity, f.Code)
+				}
+				s, e := f.Span.Start, f.Span.End
+				got = append(got, fmt.Sprintf("%d:%d-%d:%d %s", s.Line, s.Column, e.Line, e.Column, f.Summary))
+			}
+			if os.Getenv("XFWC_UPDATE") == "1" {
+				out := strings.Join(src, "")
+				for _, g := range got {
+					out += "! " + g + "\n"
+				}
+				if err := os.WriteFile(path, []byte(out), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("findings\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+			}
+		})
+	}
+}
+
+// Whatever Parse accepts, Format writes so that Parse reads the same facts, and
+// formatting again changes nothing.
+func FuzzParse(f *testing.F) {
+	example, err := os.ReadFile("../../examples/office/xfwc.lock")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	bad, _ := filepath.Glob("testdata/bad/*.txt")
+	for _, path := range bad {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		first, found := Parse("xfwc.lock", src)
+		for _, x := range found {
+			if !x.Span.IsValid() || x.Span.Start.Offset > len(src) {
+				t.Fatalf("%s: no place in the lock", x.Summary)
+			}
+		}
+		if len(found) > 0 {
+			return
+		}
+		text := first.Format()
+		second, found := Parse("xfwc.lock", text)
+		if len(found) > 0 {
+			t.Fatalf("%s does not read back: %s", text, found[0].Summary)
+		}
+		for _, l := range []*File{first, second} {
+			for _, p := range l.Peers {
+				p.Span = diag.Span{}
+			}
+			for _, d := range l.Feeds {
+				d.Span = diag.Span{}
+			}
+		}
+		if again := second.Format(); string(again) != string(text) {
+			t.Fatalf("formatted again:\n%s\nwas\n%s", again, text)
+		}
+		if !reflect.DeepEqual(first, second) {
+			t.Fatalf("facts changed:\n%s", text)
+		}
+	})
+}
