@@ -78,22 +78,24 @@ func decideGuard(g *ir.Guard, pkt Packet) Decision {
 	return Decision{Verdict: ir.Untouched, Reason: "no statement of the policy speaks of this port"}
 }
 
+// serviceOf finds the service whose key holds the packet: keys by destination
+// address first, then by port alone, then by source address.
 func serviceOf(g *ir.Guard, pkt Packet) *ir.ServiceGuard {
-	for _, bySource := range []bool{false, true} {
+	find := func(holds func(*ir.ServiceGuard) bool) *ir.ServiceGuard {
 		for _, s := range g.Services {
-			if s.BySource != bySource || !portIn(s.Ports, pkt.Proto, pkt.DstPort) {
-				continue
-			}
-			if s.Addrs == nil {
+			if portIn(s.Ports, pkt.Proto, pkt.DstPort) && holds(s) {
 				return s
 			}
-			key := pkt.Dst
-			if bySource {
-				key = pkt.Src
-			}
-			if contains(s.Addrs, key) {
-				return s
-			}
+		}
+		return nil
+	}
+	for _, holds := range []func(*ir.ServiceGuard) bool{
+		func(s *ir.ServiceGuard) bool { return !s.BySource && s.Addrs != nil && contains(s.Addrs, pkt.Dst) },
+		func(s *ir.ServiceGuard) bool { return s.Addrs == nil },
+		func(s *ir.ServiceGuard) bool { return s.BySource && contains(s.Addrs, pkt.Src) },
+	} {
+		if s := find(holds); s != nil {
+			return s
 		}
 	}
 	return nil

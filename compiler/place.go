@@ -494,6 +494,8 @@ func (pl *placing) legsOut() []*ir.ServiceGuard {
 			if len(cl.flows) > 0 {
 				s.Name = pl.serviceName(cl.flows[0].ID + "_out")
 				origin = cl.flows[0].Origin
+			} else if pl.pt.Server != nil {
+				continue // it may well federate with that server: its own ports decide
 			} else {
 				s.Name = pl.serviceName("closed_" + srv.Name + "_out")
 			}

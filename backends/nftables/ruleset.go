@@ -182,14 +182,18 @@ type (
 	// VmapFamily dispatches on meta nfproto in a named map: the dead man's
 	// switch of a pending change.
 	VmapFamily struct{ Map string }
-	// MeterConnections is add @Set { source ct count over N }: it matches the
-	// packet that makes one source exceed Over conversations at a time.
+	// MeterConnections is add @Set { KEY ct count over N }: it matches the
+	// packet that makes one key exceed Over conversations at a time. KEY is
+	// ip saddr for V4, the /64 of ip6 saddr for V6, and meta l4proto for family
+	// 0, which makes one count for everybody. Even that one lives in a set,
+	// because a count in a rule would start anew with every apply.
 	MeterConnections struct {
 		Family Family
 		Set    string
 		Over   uint32
 	}
-	// MeterRate is update @Set { source limit rate over N/unit burst B packets }.
+	// MeterRate is update @Set { KEY limit rate over N/unit burst B packets },
+	// with the keys of MeterConnections.
 	MeterRate struct {
 		Family Family
 		Set    string

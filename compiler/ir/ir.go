@@ -2,6 +2,8 @@ package ir
 
 import (
 	"net/netip"
+	"path"
+	"strconv"
 
 	"xfwc/lang/diag"
 )
@@ -30,6 +32,12 @@ type Origin struct {
 	// "peer legacy.example of chat". It uses [A-Za-z0-9 ._:/,-] only and is at
 	// most 100 bytes: it is written into comments and log prefixes.
 	Label string
+}
+
+// Line names the place for comments in artefacts: "policy.xfw:12". The folder is
+// left out, so that an artefact does not depend on where the policy is kept.
+func (o Origin) Line() string {
+	return path.Base(o.Span.Start.Filename) + ":" + strconv.Itoa(o.Span.Start.Line)
 }
 
 // Verdict is what happens to a new conversation. The zero value is invalid.
@@ -298,8 +306,9 @@ const (
 //  2. Confine: entries that hold for every packet, also of established
 //     conversations.
 //  3. An established or related conversation is allowed.
-//  4. The service whose key holds the packet, keys by destination before keys
-//     by source: its Entries in order, then its Rest.
+//  4. The service whose key holds the packet: its Entries in order, then its
+//     Rest. Keys by destination address come before keys by port alone, and
+//     those before keys by source address.
 //  5. Exclusive: deny. Otherwise: untouched.
 type Guard struct {
 	Point     *Point

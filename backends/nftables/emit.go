@@ -1,0 +1,702 @@
+package nftables
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"xfwc/compiler/ir"
+)
+
+// Priorities of the base chains. Early stands before connection tracking
+// (-200) and before others' raw chains (-300); the rest stands after the usual
+// filter priority (0), so that fail2ban and friends see packets first. What
+// they drop stays dropped, and what they accept is still judged here: an accept
+// ends only its own base chain.
+const (
+	earlyPriority  = -310
+	filterPriority = 10
+)
+
+// Sizes of dynamic sets. A full one fails open: a source that finds no room is
+// not limited. That is why they are large, and why the checks ask for a global
+// limit beside every limit per source.
+const (
+	sourcesSize = 65536
+	globalSize  = 16
+)
+
+// logRate bounds what one rule may write to the log.
+var logRate = Rate{Count: 5, Unit: "minute", Burst: 5}
+
+// Backend writes the table inet xfwc.
+type Backend struct{}
+
+// Kind is "nftables".
+func (Backend) Kind() string { return "nftables" }
+
+// Emit writes xfwc.nft for the point.
+func (Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
+	r, ledger := Build(p, pt)
+	return ir.Emission{
+		Artefacts: []ir.Artefact{{Point: pt.Name, Engine: "nftables", Path: "xfwc.nft", Bytes: r.Text()}},
+		Ledger:    ledger,
+	}
+}
+
+// Build turns the guards of a point into its ruleset, and says in the ledger
+// how exactly the ruleset holds each intent.
+func Build(p *ir.Policy, pt *ir.Point) (*Ruleset, []ir.LedgerEntry) {
+	b := &builder{
+		r:    &Ruleset{Comment: "policy " + p.Name + ", point " + pt.Name},
+		sets: map[string]*Set{}, counters: map[string]bool{}, chains: map[string]*Chain{},
+	}
+	early := b.early(p, pt)
+	var bases []*Chain
+	if early != nil {
+		bases = append(bases, early)
+	}
+	for _, g := range p.Guards {
+		if g.Point == pt {
+			if c := b.guard(g); c != nil {
+				bases = append(bases, c)
+			}
+		}
+	}
+	// Named chains stand before the base chains that reach them; each kind is
+	// in order of first use, which is the order of the policy.
+	b.r.Chains = append(b.r.Chains, bases...)
+	return b.r, ledger(p, pt)
+}
+
+type builder struct {
+	r        *Ruleset
+	sets     map[string]*Set
+	counters map[string]bool
+	chains   map[string]*Chain
+}
+
+func comment(o ir.Origin) string { return clip(o.Line()+" "+o.Label, 128) }
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+func ident(id string) string { return strings.ReplaceAll(id, "-", "_") }
+
+func (b *builder) counter(id string, o ir.Origin) CountPacket {
+	name := ident(id)
+	if !b.counters[name] {
+		b.counters[name] = true
+		b.r.Counters = append(b.r.Counters, &Counter{Name: name, Comment: comment(o)})
+	}
+	return CountPacket{Counter: name}
+}
+
+// addChain registers a chain that rules go to; it reports false when it exists.
+func (b *builder) addChain(name string, o ir.Origin) (*Chain, bool) {
+	if c := b.chains[name]; c != nil {
+		return c, false
+	}
+	c := &Chain{Name: name, Comment: comment(o)}
+	b.chains[name] = c
+	b.r.Chains = append(b.r.Chains, c)
+	return c, true
+}
+
+func (c *Chain) add(o ir.Origin, stmts ...[]Stmt) {
+	c.Rules = append(c.Rules, &Rule{Stmts: slices.Concat(stmts...), Comment: comment(o)})
+}
+
+func (c *Chain) addFixed(note string, stmts ...Stmt) {
+	c.Rules = append(c.Rules, &Rule{Stmts: stmts, Comment: note})
+}
+
+// drops writes the end of a denial: a log line at a limited rate, then the
+// counter and the drop. Two rules, because a limit that is used up must stop
+// the log line and not the drop.
+func (b *builder) drops(c *Chain, id string, log bool, o ir.Origin) {
+	if log {
+		c.add(o, []Stmt{LimitRate{Rate: logRate}, LogPacket{Prefix: clip("xfwc "+id, 110) + ": "}})
+	}
+	c.add(o, []Stmt{b.counter(id, o), Verdict{Kind: Drop}})
+}
+
+// denial is the chain that denies for one rule of the policy, wherever the
+// rule is judged.
+func (b *builder) denial(id string, log bool, o ir.Origin) Stmt {
+	c, fresh := b.addChain("no_"+ident(id), o)
+	if fresh {
+		b.drops(c, id, log, o)
+	}
+	return Verdict{Kind: Goto, Chain: c.Name}
+}
+
+func (b *builder) guard(g *ir.Guard) *Chain {
+	if len(g.Services) == 0 && len(g.Confine) == 0 && !g.Exclusive {
+		return nil
+	}
+	hook := string(g.Hook)
+	base := &Chain{Name: hook, Hook: hook, Priority: filterPriority}
+	base.Comment = "accept here ends this chain only: other tables still decide"
+	if g.Hook != ir.Forward {
+		base.addFixed("loopback is left alone", MatchInterface{Out: g.Hook == ir.Output, Names: []string{"lo"}}, Verdict{Kind: Accept})
+		base.addFixed("neighbour discovery, RFC 4861", MatchHopLimit255{Family: V6}, MatchNeighbourDiscovery{}, Verdict{Kind: Accept})
+	}
+	for _, e := range g.Confine {
+		for _, v := range b.variants(e.Match) {
+			base.add(e.Origin, v, []Stmt{b.denial(e.ID, e.Log, e.Origin)})
+		}
+	}
+	base.addFixed("established conversations", MatchEstablished{}, Verdict{Kind: Accept})
+	b.dispatch(base, g)
+	if g.Exclusive {
+		o := g.Point.Origin
+		b.drops(base, "exclusive-"+hook, true, o)
+	}
+	return base
+}
+
+// dispatch writes one verdict map lookup for each kind of key, and the chains
+// that the maps go to.
+func (b *builder) dispatch(base *Chain, g *ir.Guard) {
+	type vmap struct {
+		set  *Set
+		stmt Stmt
+	}
+	prefix := map[ir.Hook]string{ir.Input: "in_", ir.Output: "out_", ir.Forward: "fwd_"}[g.Hook]
+	byKey := map[string]*vmap{}
+	target := func(kind string, f Family) *vmap {
+		name := string(g.Hook) + "_" + kind
+		if f != 0 {
+			name = fmt.Sprintf("%s%d", name, f)
+		}
+		if m := byKey[name]; m != nil {
+			return m
+		}
+		m := &vmap{set: &Set{Name: name, Verdict: true, Comment: "new conversations, by " + map[string]string{
+			"to": "destination", "ports": "port", "from": "source"}[kind]}}
+		switch {
+		case f == 0:
+			m.set.Key = []KeyType{InetProto, InetService}
+			m.stmt = VmapProtoPort{Map: name}
+		default:
+			m.set.Key = []KeyType{addrKey(f), InetProto, InetService}
+			side := Dest
+			if kind == "from" {
+				side = Source
+			}
+			m.stmt = VmapAddrProtoPort{Family: f, Side: side, Map: name}
+		}
+		byKey[name] = m
+		return m
+	}
+	for _, s := range g.Services {
+		c := b.service(prefix, s)
+		if s.Addrs == nil {
+			m := target("ports", 0)
+			for _, ps := range s.Ports {
+				m.set.addVerdict(c.Name, ps)
+			}
+			continue
+		}
+		kind := "to"
+		if s.BySource {
+			kind = "from"
+		}
+		for _, f := range []Family{V4, V6} {
+			for _, pfx := range s.Addrs.Prefixes {
+				if family(pfx) != f {
+					continue
+				}
+				m := target(kind, f)
+				for _, ps := range s.Ports {
+					m.set.addVerdict(c.Name, ps, addrValue(pfx))
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"to", "ports", "from"} {
+		for _, f := range []Family{0, V4, V6} {
+			name := string(g.Hook) + "_" + kind
+			if f != 0 {
+				name = fmt.Sprintf("%s%d", name, f)
+			}
+			if m := byKey[name]; m != nil {
+				b.r.Sets = append(b.r.Sets, m.set)
+				base.addFixed(m.set.Comment, m.stmt)
+			}
+		}
+	}
+}
+
+func addrKey(f Family) KeyType {
+	if f == V4 {
+		return IPv4Addr
+	}
+	return IPv6Addr
+}
+
+func family(p netip.Prefix) Family {
+	if p.Addr().Is4() {
+		return V4
+	}
+	return V6
+}
+
+// addrValue is a prefix as a set key: one address, or the range it covers.
+func addrValue(p netip.Prefix) KeyValue {
+	if p.IsSingleIP() {
+		return KeyValue{Addr: p.Addr()}
+	}
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return KeyValue{Addr: p.Addr(), AddrTo: last}
+}
+
+// Protocol numbers, RFC 9293 and RFC 768.
+var protoNumber = map[ir.Proto]uint16{ir.TCP: 6, ir.UDP: 17}
+
+func (s *Set) addVerdict(chain string, ps ir.PortSpan, addr ...KeyValue) {
+	port := KeyValue{Num: ps.From}
+	if ps.To != ps.From {
+		port.NumTo = ps.To
+		s.Interval = true
+	}
+	for _, a := range addr {
+		if a.AddrTo.IsValid() {
+			s.Interval = true
+		}
+	}
+	keys := append(slices.Clone(addr), KeyValue{Num: protoNumber[ps.Proto]}, port)
+	s.Elements = append(s.Elements, Element{Keys: keys, Do: Goto, Chain: chain})
+}
+
+// service writes the chain of one service: its entries, then its rest.
+func (b *builder) service(prefix string, s *ir.ServiceGuard) *Chain {
+	name := prefix + s.Name
+	c, fresh := b.addChain(name, s.Rest.Origin)
+	if !fresh {
+		return c
+	}
+	for _, e := range s.Entries {
+		switch e.Verdict {
+		case ir.Deny:
+			for _, v := range b.variants(e.Match) {
+				c.add(e.Origin, v, []Stmt{b.denial(e.ID, e.Log, e.Origin)})
+			}
+		case ir.Allow:
+			b.allow(c, prefix, e)
+		}
+	}
+	b.drops(c, s.Rest.ID, s.Rest.Log, s.Rest.Origin)
+	return c
+}
+
+func (b *builder) allow(c *Chain, prefix string, e *ir.Entry) {
+	variants := b.variants(e.Match)
+	if len(e.Limits) == 0 {
+		for _, v := range variants {
+			c.add(e.Origin, v, []Stmt{b.counter(e.ID, e.Origin), Verdict{Kind: Accept}})
+		}
+		return
+	}
+	to, fresh := b.addChain(prefix+ident(e.ID)+"_limits", e.Origin)
+	if fresh {
+		for _, l := range ordered(e.Limits) {
+			b.limit(to, l)
+		}
+		to.add(e.Origin, []Stmt{b.counter(e.ID, e.Origin), Verdict{Kind: Accept}})
+	}
+	for _, v := range variants {
+		c.add(e.Origin, v, []Stmt{Verdict{Kind: Goto, Chain: to.Name}})
+	}
+}
+
+// ordered puts limits per source before limits per peer and those before
+// global ones: what one loud source sends too much must not use up what all
+// others share.
+func ordered(ls []*ir.Limit) []*ir.Limit {
+	rank := map[ir.LimitKey]int{ir.PerSource: 0, ir.PerPeer: 1, ir.Global: 2}
+	ls = slices.Clone(ls)
+	slices.SortStableFunc(ls, func(a, b *ir.Limit) int { return rank[a.Key] - rank[b.Key] })
+	return ls
+}
+
+func (b *builder) limit(c *Chain, l *ir.Limit) {
+	type meter struct {
+		f    Family
+		key  KeyType
+		size uint32
+	}
+	meters := []meter{{0, InetProto, globalSize}}
+	if l.Key == ir.PerSource {
+		meters = []meter{{V4, IPv4Addr, sourcesSize}, {V6, IPv6Addr, sourcesSize}}
+	}
+	for _, m := range meters {
+		name := ident(l.ID)
+		if m.f != 0 {
+			name = fmt.Sprintf("%s%d", name, m.f)
+		}
+		set := &Set{Name: name, Key: []KeyType{m.key}, Dynamic: true, Size: m.size, Comment: comment(l.Origin)}
+		var stmt Stmt = MeterConnections{Family: m.f, Set: name, Over: l.Count}
+		if l.Kind == ir.Attempts {
+			rate := Rate{Count: uint64(l.Count), Unit: l.Unit, Burst: l.Burst}
+			if rate.Burst == 0 {
+				rate.Burst = 5
+			}
+			set.Timeout = refill(rate)
+			stmt = MeterRate{Family: m.f, Set: name, Rate: rate}
+		}
+		if b.sets[name] == nil {
+			b.sets[name] = set
+			b.r.Sets = append(b.r.Sets, set)
+		}
+		c.add(l.Origin, []Stmt{stmt, b.denial(l.ID, true, l.Origin)})
+	}
+}
+
+// refill is how long, in seconds, a source's bucket takes to be full again:
+// from then on forgetting the source changes nothing.
+func refill(r Rate) uint32 {
+	unit := map[string]uint64{"second": 1, "minute": 60, "hour": 3600, "day": 86400}[r.Unit]
+	s := (uint64(r.Burst)*unit + r.Count - 1) / r.Count
+	return uint32(min(max(s+unit, 60), 7*86400))
+}
+
+// variants writes a match as the statement lists that hold it together: one for
+// each family, for each part of a split set and for each protocol, as needed.
+func (b *builder) variants(m ir.Match) [][]Stmt {
+	var head []Stmt
+	if len(m.Iif) > 0 {
+		head = append(head, MatchInterface{Names: m.Iif})
+	}
+	if len(m.Oif) > 0 {
+		head = append(head, MatchInterface{Out: true, Names: m.Oif})
+	}
+	var out [][]Stmt
+	for _, ports := range portStmts(m) {
+		if m.Src == nil && m.Dst == nil && len(m.Groups) == 0 && !m.HopLimit255 {
+			out = append(out, slices.Concat(head, ports))
+			continue
+		}
+		for _, f := range []Family{V4, V6} {
+			srcs, ok := b.addrStmts(f, Source, m.Src, m.SrcNot)
+			if !ok {
+				continue
+			}
+			dsts, ok := b.addrStmts(f, Dest, m.Dst, m.DstNot)
+			if !ok {
+				continue
+			}
+			groups, ok := groupStmts(f, m.Groups)
+			if !ok {
+				continue
+			}
+			for _, src := range srcs {
+				for _, dst := range dsts {
+					addrs := slices.Concat(src, dst, groups)
+					if m.HopLimit255 {
+						addrs = append(addrs, MatchHopLimit255{Family: f})
+					}
+					if len(addrs) == 0 {
+						// "Not in an empty set" holds for the whole family.
+						addrs = []Stmt{MatchFamily{Family: f}}
+					}
+					out = append(out, slices.Concat(head, addrs, ports))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// addrStmts gives the alternatives that look an address up in the parts of a
+// set; ok is false when no address of the family can match.
+func (b *builder) addrStmts(f Family, side Side, s *ir.AddrSet, not bool) (alts [][]Stmt, ok bool) {
+	if s == nil {
+		return [][]Stmt{nil}, true
+	}
+	parts := b.addrSets(s, f)
+	if not {
+		var all []Stmt
+		for _, name := range parts {
+			all = append(all, MatchAddrSet{Family: f, Side: side, Set: name, Not: true})
+		}
+		return [][]Stmt{all}, true
+	}
+	for _, name := range parts {
+		alts = append(alts, []Stmt{MatchAddrSet{Family: f, Side: side, Set: name}})
+	}
+	return alts, len(alts) > 0
+}
+
+func groupStmts(f Family, groups []netip.Addr) ([]Stmt, bool) {
+	if len(groups) == 0 {
+		return nil, true
+	}
+	for _, g := range groups {
+		if g.Is4() == (f == V4) {
+			return []Stmt{MatchAddr{Family: f, Side: Dest, Addr: g}}, true
+		}
+	}
+	return nil, false
+}
+
+func portStmts(m ir.Match) [][]Stmt {
+	if m.SrcPorts == nil && m.DstPorts == nil {
+		return [][]Stmt{nil}
+	}
+	var out [][]Stmt
+	for _, proto := range []ir.Proto{ir.TCP, ir.UDP} {
+		var stmts []Stmt
+		missing := false
+		for _, side := range []struct {
+			side  Side
+			spans []ir.PortSpan
+		}{{Source, m.SrcPorts}, {Dest, m.DstPorts}} {
+			if side.spans == nil {
+				continue
+			}
+			rs := portRanges(side.spans, proto)
+			if len(rs) == 0 {
+				missing = true
+				continue
+			}
+			stmts = append(stmts, MatchPorts{Proto: string(proto), Side: side.side, Ports: rs})
+		}
+		if !missing {
+			out = append(out, stmts)
+		}
+	}
+	return out
+}
+
+func portRanges(ps []ir.PortSpan, proto ir.Proto) []PortRange {
+	var rs []PortRange
+	for _, p := range ps {
+		if p.Proto == proto {
+			rs = append(rs, PortRange{p.From, p.To})
+		}
+	}
+	return rs
+}
+
+// splitAbove is the number of hosts from which a mixed set is split into a hash
+// set for hosts and an interval set for prefixes: the hash is several times
+// faster to load and to look up, but a small set is easier to read whole.
+const splitAbove = 256
+
+// addrSets makes the named sets that hold one family of an address set, and
+// returns their names: none when the family has no member.
+func (b *builder) addrSets(s *ir.AddrSet, f Family) []string {
+	var hosts, nets []netip.Prefix
+	for _, p := range s.Prefixes {
+		switch {
+		case family(p) != f:
+		case p.IsSingleIP():
+			hosts = append(hosts, p)
+		default:
+			nets = append(nets, p)
+		}
+	}
+	note := s.Origin.Label
+	if s.Feed != "" {
+		note = "feed " + s.Digest
+	}
+	name := fmt.Sprintf("%s%d", s.Name, f)
+	if len(hosts) > splitAbove && len(nets) > 0 {
+		return []string{
+			b.addrSet(name, f, hosts, nil, note),
+			b.addrSet(name+"_nets", f, nil, nets, note),
+		}
+	}
+	if len(hosts)+len(nets) == 0 {
+		return nil
+	}
+	return []string{b.addrSet(name, f, hosts, nets, note)}
+}
+
+func (b *builder) addrSet(name string, f Family, hosts, nets []netip.Prefix, note string) string {
+	if b.sets[name] != nil {
+		return name
+	}
+	set := &Set{Name: name, Key: []KeyType{addrKey(f)}, Interval: len(nets) > 0, Comment: clip(note, 120)}
+	all := hosts
+	if len(nets) > 0 {
+		all = slices.Concat(hosts, nets)
+		slices.SortFunc(all, func(x, y netip.Prefix) int { return x.Addr().Compare(y.Addr()) })
+	} else {
+		set.Size = hashSize(len(hosts))
+	}
+	set.Elements = make([]Element, len(all))
+	keys := make([]KeyValue, len(all)) // one allocation: feeds are long
+	for i, p := range all {
+		keys[i] = addrValue(p)
+		set.Elements[i] = Element{Keys: keys[i : i+1 : i+1]}
+	}
+	b.sets[name] = set
+	b.r.Sets = append(b.r.Sets, set)
+	return name
+}
+
+// hashSize is the declared size of a hash set: room to grow by a quarter and
+// more, in coarse steps, so that a small change of a feed does not change the
+// declaration.
+func hashSize(n int) uint32 {
+	want := uint32(n) + uint32(n)/4 + 64
+	step := uint32(64)
+	for step*8 < want {
+		step *= 2
+	}
+	return (want + step - 1) / step * step
+}
+
+// early writes the chain that looks denied sources up before connection
+// tracking, for the packet that opens a TCP conversation: it changes what a
+// flood costs, not what is allowed. It judges only what goes to the machines
+// that the policy speaks of.
+func (b *builder) early(p *ir.Policy, pt *ir.Point) *Chain {
+	var c *Chain
+	type key struct {
+		id    string
+		addrs *ir.AddrSet
+	}
+	ports := map[key][]PortRange{}
+	entries := map[key]*ir.Entry{}
+	var order []key
+	for _, g := range p.Guards {
+		if g.Point != pt || g.Hook == ir.Output {
+			continue
+		}
+		for _, s := range g.Services {
+			addrs := s.Addrs
+			if addrs == nil && g.Hook == ir.Input {
+				addrs = pt.Set
+			}
+			if s.BySource || addrs == nil || len(addrs.Prefixes) == 0 {
+				continue
+			}
+			rs := portRanges(s.Ports, ir.TCP)
+			if len(rs) == 0 {
+				continue
+			}
+			for _, e := range s.Entries {
+				if !e.Early {
+					continue
+				}
+				k := key{e.ID, addrs}
+				if entries[k] == nil {
+					entries[k] = e
+					order = append(order, k)
+				}
+				ports[k] = append(ports[k], rs...)
+			}
+		}
+	}
+	for _, k := range order {
+		e := entries[k]
+		rs := mergeRanges(ports[k])
+		for _, f := range []Family{V4, V6} {
+			srcs, ok := b.addrStmts(f, Source, e.Match.Src, false)
+			if !ok {
+				continue
+			}
+			dsts, ok := b.addrStmts(f, Dest, k.addrs, false)
+			if !ok {
+				continue
+			}
+			for _, src := range srcs {
+				for _, dst := range dsts {
+					if c == nil {
+						c = &Chain{Name: "early", Hook: "prerouting", Priority: earlyPriority,
+							Comment: "denied sources, before connection tracking"}
+						c.addFixed("loopback is left alone", MatchInterface{Names: []string{"lo"}}, Verdict{Kind: Accept})
+					}
+					c.add(e.Origin, dst, []Stmt{MatchPorts{Proto: "tcp", Side: Dest, Ports: rs}, MatchSYN{}}, src,
+						[]Stmt{b.denial(e.ID, e.Log, e.Origin)})
+				}
+			}
+		}
+	}
+	return c
+}
+
+func mergeRanges(rs []PortRange) []PortRange {
+	rs = slices.Clone(rs)
+	slices.SortFunc(rs, func(a, b PortRange) int { return int(a.From) - int(b.From) })
+	out := rs[:0]
+	for _, r := range rs {
+		if n := len(out); n > 0 && int(r.From) <= int(out[n-1].To)+1 {
+			out[n-1].To = max(out[n-1].To, r.To)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// ledger says how the packet filter holds each intent that concerns the point.
+func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
+	seen := map[*ir.Flow]bool{}
+	var es []ir.LedgerEntry
+	add := func(intent string, x ir.Exactness, reason string, o ir.Origin) {
+		es = append(es, ir.LedgerEntry{Point: pt.Name, Engine: "nftables", Intent: intent, Exact: x, Reason: reason, Origin: o})
+	}
+	for _, g := range p.Guards {
+		if g.Point != pt {
+			continue
+		}
+		entries := slices.Clone(g.Confine)
+		for _, s := range g.Services {
+			entries = append(entries, s.Entries...)
+		}
+		for _, e := range entries {
+			if e.Flow != nil {
+				seen[e.Flow] = true
+			}
+		}
+	}
+	for _, f := range p.Flows {
+		if !seen[f] {
+			add("flow "+f.ID, ir.None, "the flow does not pass this point", f.Origin)
+			continue
+		}
+		switch {
+		case f.Verdict == ir.Deny:
+			add("flow "+f.ID, ir.Exact, "sources are looked up before anything is allowed", f.Origin)
+		case f.TLS == "required":
+			add("flow "+f.ID, ir.Over, "addresses and ports are exact; that TLS is used is for the server to enforce, after STARTTLS a packet filter sees nothing", f.Origin)
+		case f.Kind == ir.Federation && f.From.Any:
+			add("flow "+f.ID, ir.Over, "addresses and ports are exact; which domain a peer speaks for is proved to the server, not to the network (RFC 6120 section 13.7)", f.Origin)
+		case f.OnLink && !f.Multicast:
+			add("flow "+f.ID, ir.Over, "the stream port is dynamic (XEP-0174 section 11.3), so every port of the range is open to on-link sources", f.Origin)
+		default:
+			add("flow "+f.ID, ir.Exact, "addresses, ports and direction", f.Origin)
+		}
+		for _, l := range f.Limits {
+			switch l.Key {
+			case ir.PerSource:
+				add("limit "+l.ID, ir.Over, fmt.Sprintf("exact for %d sources at a time, IPv6 by /64; a source beyond that is held by global limits alone", sourcesSize), l.Origin)
+			default:
+				add("limit "+l.ID, ir.Exact, "one count in the kernel, kept over applies", l.Origin)
+			}
+		}
+	}
+	for _, c := range p.Content {
+		add("content "+c.ID, ir.None, "a packet filter does not see stanzas", c.Origin)
+	}
+	for _, r := range p.Routes {
+		if r.Point == pt {
+			add("route "+r.Path, ir.None, "a packet filter does not see HTTP paths", r.Origin)
+		}
+	}
+	return es
+}
