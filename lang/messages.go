@@ -1,0 +1,294 @@
+package lang
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alecthomas/participle/v2"
+	"github.com/alecthomas/participle/v2/lexer"
+
+	"xfwc/lang/diag"
+)
+
+// The wording of what the language reports. golden/lang/messages.txt shows
+// every message.
+
+// malformed reports a statement whose keyword is known.
+func (r *reader) malformed(f *form, s skipped, err error) {
+	if f.block != nil && !s.block && len(s.tokens) >= f.header() && headerOnly(s.tokens, f) {
+		head := s.tokens[:f.header()]
+		finding := diag.New("syntax-block", textSpan(head), fmt.Sprintf("the block of this %s is not opened: a { is missing", f.keyword))
+		finding.Remedy = "Write it like " + f.remedy() + "."
+		r.report(finding)
+		return
+	}
+	var perr participle.Error
+	at := -1
+	if errors.As(err, &perr) {
+		at = slices.IndexFunc(s.tokens, func(t lexer.Token) bool { return t.Pos.Offset == perr.Position().Offset })
+	}
+	if at < 1 {
+		r.incompleteForm(f, s.tokens)
+		return
+	}
+	bad := s.tokens[at]
+	finding := diag.New("syntax-statement", tokenSpan(bad), fmt.Sprintf("%s does not fit here in %s %s", show(bad), article(f.keyword), f.keyword))
+	finding.Labels = []diag.Label{{Span: tokenSpan(s.tokens[0]), Text: "the statement starts here"}}
+	finding.Remedy = "Write it like " + f.remedy() + "."
+	r.report(finding)
+}
+
+// headerOnly reports whether the statement has the words before its block and
+// the next thing is on another line.
+func headerOnly(tokens []lexer.Token, f *form) bool {
+	n := f.header()
+	return len(tokens) == n || tokens[n].Pos.Line > tokens[n-1].Pos.Line
+}
+
+// incomplete reports a statement that lacks its later part.
+func (r *reader) incomplete(tokens []lexer.Token) {
+	r.incompleteForm(r.section.form(tokens[0].Value), tokens)
+}
+
+func (r *reader) incompleteForm(f *form, tokens []lexer.Token) {
+	finding := diag.New("syntax-statement", textSpan(tokens), fmt.Sprintf("this %s is not complete", f.keyword))
+	finding.Remedy = "Write it like " + f.remedy() + "."
+	r.report(finding)
+}
+
+// unknown reports a statement that starts with a word that is no keyword here,
+// or a word too many behind the previous statement of the same line.
+func (r *reader) unknown(first lexer.Token, s skipped, previous []lexer.Token) {
+	near := nearest(first.Value, r.section.keywords())
+	if near == "" && r.trailing(first, previous) {
+		return
+	}
+	finding := diag.New("syntax-keyword", tokenSpan(first), fmt.Sprintf("unknown keyword %s %s", show(first), r.section.where))
+	finding.Remedy = fmt.Sprintf("Possible here: %s.", strings.Join(r.section.keywords(), ", "))
+	switch homes := homes(first.Value); {
+	case near != "":
+		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
+	case len(homes) > 0:
+		finding.Summary += fmt.Sprintf("; it stands %s", strings.Join(homes, ", "))
+	}
+	r.report(finding)
+}
+
+// unexpected reports a token that starts no statement.
+func (r *reader) unexpected(first lexer.Token, previous []lexer.Token) {
+	if r.trailing(first, previous) {
+		return
+	}
+	finding := diag.New("syntax-statement", tokenSpan(first), fmt.Sprintf("%s starts no statement %s", show(first), r.section.where))
+	finding.Remedy = fmt.Sprintf("Possible here: %s.", strings.Join(r.section.keywords(), ", "))
+	r.report(finding)
+}
+
+// trailing reports first as too much behind the statement before it, if the two
+// belong together: they share a line, or first cannot start one.
+func (r *reader) trailing(first lexer.Token, previous []lexer.Token) bool {
+	if len(previous) == 0 {
+		return false
+	}
+	last := previous[len(previous)-1]
+	clause := first.Type != tokWord || slices.Contains(clauses, first.Value)
+	if isBrace(last, "}") || last.Pos.Line != first.Pos.Line && !clause {
+		return false
+	}
+	f := r.section.form(previous[0].Value)
+	finding := diag.New("syntax-statement", tokenSpan(first), fmt.Sprintf("%s does not fit behind this %s", show(first), f.keyword))
+	if first.Value == "," {
+		finding.Summary = fmt.Sprintf("nothing follows this comma in %s %s", article(f.keyword), f.keyword)
+	}
+	finding.Labels = []diag.Label{{Span: textSpan(previous), Text: "the statement ends here"}}
+	finding.Remedy = "Write it like " + f.remedy() + "."
+	r.report(finding)
+	return true
+}
+
+func (f *form) remedy() string { return strings.Join(f.looks, ", or ") }
+
+// homes lists where a keyword stands, in the order of the language.
+func homes(keyword string) []string {
+	var places []string
+	for _, s := range sections {
+		if s.form(keyword) != nil {
+			places = append(places, s.where)
+		}
+	}
+	slices.Sort(places)
+	return places
+}
+
+// show quotes a token for a message, shortened if it is long.
+func show(t lexer.Token) string {
+	text := t.Value
+	if utf8.RuneCountInString(text) > 40 {
+		text = string([]rune(text)[:39]) + "…"
+	}
+	if t.Type == tokString {
+		return "the string " + text
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+func article(word string) string {
+	if strings.ContainsRune("aeio", rune(word[0])) {
+		return "an"
+	}
+	return "a"
+}
+
+// textSpan is the text from the first token to the last.
+func textSpan(tokens []lexer.Token) diag.Span {
+	return diag.Span{Start: diag.Pos(tokens[0].Pos), End: diag.Pos(end(tokens[len(tokens)-1]))}
+}
+
+// nearest finds the word that typed was probably meant to be, or "".
+func nearest(typed string, words []string) string {
+	if len(typed) > 24 {
+		return ""
+	}
+	best, found := "", max(1, min(3, len(typed)/3))+1
+	for _, w := range words {
+		if d := distance(strings.ToLower(typed), w); d < found {
+			best, found = w, d
+		}
+	}
+	return best
+}
+
+// distance counts the insertions, deletions, replacements and swaps of
+// neighbours that make a into b (optimal string alignment).
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
+
+// faults reports the tokens that are wrong in themselves.
+func faults(tokens []lexer.Token) []diag.Finding {
+	var findings []diag.Finding
+	for _, t := range tokens {
+		if len(findings) > maxFindings {
+			break
+		}
+		switch t.Type {
+		case tokInvalid:
+			findings = append(findings, invalid(t))
+		case tokOpenString:
+			findings = append(findings, diag.New("syntax-string", tokenSpan(t), "this string is not closed on its line"))
+		case tokString:
+			if i := badEscape(t.Value); i > 0 {
+				f := diag.New("syntax-string", part(t, i, 2), fmt.Sprintf("%q is no escape", t.Value[i:min(i+2, len(t.Value))]))
+				f.Remedy = `Strings know \" and \\ only.`
+				findings = append(findings, f)
+				continue
+			}
+			findings = append(findings, hidden(t)...)
+		case tokComment:
+			findings = append(findings, hidden(t)...)
+		}
+	}
+	return findings
+}
+
+// invalid reports a run of characters that stand in no token.
+func invalid(t lexer.Token) diag.Finding {
+	f := diag.New("syntax-character", tokenSpan(t), "")
+	r, size := utf8.DecodeRuneInString(t.Value)
+	switch {
+	case t.Pos.Offset == 0 && strings.HasPrefix(t.Value, "\ufeff"):
+		f.Summary = "the file starts with a byte order mark"
+		f.Remedy = "Save it as UTF-8 without a byte order mark."
+	case r == ';':
+		f.Summary = "the language has no ;"
+		f.Remedy = "Remove it: statements need no sign at their end."
+	case r == '\'' || r == '`':
+		f.Summary = fmt.Sprintf("the language has no %c", r)
+		f.Remedy = `Put strings between " and ".`
+	case r == '“' || r == '”' || r == '„':
+		f.Summary = fmt.Sprintf("the language has no %c", r)
+		f.Remedy = `Put strings between " and ", the plain quotes.`
+	case r == utf8.RuneError && size == 1:
+		f.Summary = fmt.Sprintf("bytes that are not UTF-8, from 0x%02x", t.Value[0])
+		f.Remedy = "Save the file as UTF-8."
+	case r < ' ' || r == 0x7f:
+		f.Summary = fmt.Sprintf("a control character, U+%04X", r)
+		f.Remedy = "Remove it."
+	default:
+		f.Summary = fmt.Sprintf("%q stands outside strings and comments", r)
+	}
+	return f
+}
+
+// badEscape gives the index of a backslash that escapes nothing, or 0.
+func badEscape(s string) int {
+	for i := 1; i < len(s)-1; i++ {
+		if s[i] == '\\' {
+			if s[i+1] != '"' && s[i+1] != '\\' {
+				return i
+			}
+			i++
+		}
+	}
+	return 0
+}
+
+// hidden reports the first character of a string or comment that a reader of
+// the file would not see as it is: control characters, bytes that are not
+// UTF-8, and the marks that reverse the direction of text, which can make a
+// policy look different from what it says (CVE-2021-42574).
+func hidden(t lexer.Token) []diag.Finding {
+	code, what := "syntax-character", "comment"
+	if t.Type == tokString {
+		code, what = "syntax-string", "string"
+	}
+	for i, r := range t.Value {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(t.Value[i:], "\ufffd"):
+			f := diag.New(code, part(t, i, 1), fmt.Sprintf("this %s holds bytes that are not UTF-8", what))
+			f.Remedy = "Save the file as UTF-8."
+			return []diag.Finding{f}
+		case r < ' ' && (r != '\t' || t.Type == tokString) || r == 0x7f,
+			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			f := diag.New(code, part(t, i, utf8.RuneLen(r)), fmt.Sprintf("this %s holds the control character U+%04X", what, r))
+			f.Remedy = "Remove it."
+			return []diag.Finding{f}
+		}
+	}
+	return nil
+}
+
+// part is the span of n bytes inside a token.
+func part(t lexer.Token, from, n int) diag.Span {
+	start := t.Pos
+	start.Offset += from
+	start.Column += from
+	stop := start
+	n = min(n, len(t.Value)-from)
+	stop.Offset += n
+	stop.Column += n
+	return diag.Span{Start: diag.Pos(start), End: diag.Pos(stop)}
+}

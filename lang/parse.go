@@ -1,0 +1,320 @@
+package lang
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/alecthomas/participle/v2"
+	"github.com/alecthomas/participle/v2/lexer"
+
+	"xfwc/lang/diag"
+)
+
+// maxSize bounds a source file, in bytes. Long address lists belong in feeds,
+// which are read without the grammar.
+const maxSize = 4 << 20
+
+// maxFindings bounds what one file reports, so that a file which is no policy
+// at all costs little.
+const maxFindings = 500
+
+// Parse reads one source file. It never fails: what cannot be read is left out
+// of the tree and reported, every problem of the file in one run, at most one
+// a statement. The tree is never nil, and every node in it is whole: fields
+// that the grammar demands are set. name goes into all positions.
+func Parse(name string, src []byte) (*File, []diag.Finding) {
+	if len(src) > maxSize {
+		start := diag.Pos{Filename: name, Line: 1, Column: 1}
+		f := diag.New("syntax-size", diag.Span{Start: start, End: start},
+			fmt.Sprintf("the file has %d bytes, more than the %d that a policy file may have", len(src), maxSize))
+		return &File{span: span{start, start}, Name: name}, []diag.Finding{f}
+	}
+	tokens := scan(name, string(src))
+	findings := faults(tokens)
+	balanced, unbalanced := balance(tokens)
+	findings = append(findings, unbalanced...)
+
+	lex, _ := lexer.Upgrade(&tokenList{tokens: balanced}, elided...) // a tokenList has no errors
+	r := reader{section: sections[reflect.TypeFor[*Decl]()]}
+	file := &File{Name: name}
+	r.read(lex, func(item any) { file.Decls = append(file.Decls, item.(*Decl)) })
+	file.Pos = diag.Pos{Filename: name, Line: 1, Column: 1}
+	file.EndPos = diag.Pos(tokens[len(tokens)-1].Pos)
+
+	findings = append(findings, r.problems...)
+	Walk(file, func(n Node) bool {
+		if b, ok := n.(interface{ found() []diag.Finding }); ok {
+			findings = append(findings, b.found()...)
+		}
+		return true
+	})
+	diag.Sort(findings)
+	if len(findings) > maxFindings {
+		findings = findings[:maxFindings]
+		f := diag.New("syntax-size", findings[maxFindings-1].Span, "the file has more problems than are listed")
+		f.Remedy = "Mend the ones above first."
+		findings = append(findings, f)
+	}
+	return file, findings
+}
+
+// Parse implements participle.Parseable: it reads { statements }, passes over
+// what is not well formed, and keeps the findings.
+func (b *Block[T]) Parse(lex *lexer.PeekingLexer) error {
+	open := lex.Peek()
+	if !isBrace(*open, "{") {
+		return participle.NextMatch
+	}
+	r := reader{section: sections[reflect.TypeFor[T]()]}
+	b.Pos = diag.Pos(open.Pos)
+	lex.Next()
+	r.read(lex, func(item any) { b.Items = append(b.Items, item.(T)) })
+	lex.Next() // balance has made sure that this is the closing brace
+	b.EndPos = diag.Pos(lex.RawPeek().Pos)
+	b.problems = r.problems
+	return nil
+}
+
+func (b *Block[T]) found() []diag.Finding { return b.problems }
+
+// reader reads the statements of one section.
+type reader struct {
+	section  *section
+	problems []diag.Finding
+}
+
+// read reads statements up to the end of the section, and leaves the lexer
+// before the closing brace or at the end of the file.
+func (r *reader) read(lex *lexer.PeekingLexer, keep func(any)) {
+	// The last good statement is handed on only when the next one starts
+	// well, because it may have swallowed the keyword of that one.
+	var (
+		item   any
+		before lexer.Checkpoint
+	)
+	flush := func() {
+		if item != nil {
+			keep(item)
+		}
+		item = nil
+	}
+	for {
+		first := lex.Peek()
+		if first.EOF() || isBrace(*first, "}") {
+			flush()
+			return
+		}
+		here := lex.MakeCheckpoint()
+		next, err := r.section.parse(lex)
+		if err == nil {
+			flush()
+			item, before = next, here
+			continue
+		}
+		progress := lex.MakeCheckpoint()
+		lex.LoadCheckpoint(here)
+		var previous []lexer.Token
+		if item != nil {
+			previous = statement(lex, before, here)
+			if i := swallowed(r.section, previous, item); i > 0 {
+				// `domain`, a line break, `address 192.0.2.1`: the second
+				// keyword was read as the value of the first.
+				item = nil
+				r.incomplete(previous[:i])
+				lex.LoadCheckpoint(before)
+				for range i {
+					lex.Next()
+				}
+				continue
+			}
+		}
+		flush()
+		lex.LoadCheckpoint(progress)
+		r.mend(lex, here, err, previous)
+	}
+}
+
+// swallowed finds the token of a statement that starts a line, is a keyword of
+// the section and was read as a value. It returns 0 if there is none.
+func swallowed(s *section, tokens []lexer.Token, item any) int {
+	for i := 1; i < len(tokens); i++ {
+		t := tokens[i]
+		if t.Pos.Line == tokens[i-1].Pos.Line || !s.starts(&t) {
+			continue
+		}
+		value := false
+		Walk(item.(Node), func(n Node) bool {
+			if w, ok := n.(*Word); ok && w.Pos.Offset == t.Pos.Offset {
+				value = true
+			}
+			return !value
+		})
+		if value {
+			return i
+		}
+	}
+	return 0
+}
+
+// statement lists the significant tokens between two places.
+func statement(lex *lexer.PeekingLexer, from, to lexer.Checkpoint) []lexer.Token {
+	var tokens []lexer.Token
+	for _, t := range lex.Range(from.RawCursor(), to.RawCursor()) {
+		if significant(t) {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}
+
+// mend reports the statement at here, which the grammar refused with err, and
+// leaves the lexer where the next one can start.
+func (r *reader) mend(lex *lexer.PeekingLexer, here lexer.Checkpoint, err error, previous []lexer.Token) {
+	lex.LoadCheckpoint(here)
+	first := *lex.Next()
+	switch {
+	case first.Type == tokStray:
+		r.report(diag.New("syntax-block", tokenSpan(first), "this } closes no block"))
+		return
+	case isBrace(first, "{"):
+		r.report(diag.New("syntax-block", tokenSpan(first), "this { stands where a statement is expected"))
+		skipBlock(lex)
+		return
+	}
+	form := r.section.form(first.Value)
+	if first.Type != tokWord {
+		form = nil
+	}
+	s := r.skip(lex, first, form)
+	if s.faulty {
+		return
+	}
+	switch {
+	case form != nil:
+		r.malformed(form, s, err)
+	case first.Type == tokWord:
+		r.unknown(first, s, previous)
+	default:
+		r.unexpected(first, previous)
+	}
+}
+
+// skipped is what skip passed over.
+type skipped struct {
+	tokens []lexer.Token // up to a block, if there is one
+	block  bool          // a block followed
+	faulty bool          // a token among them is reported already
+}
+
+// skip passes over the rest of a statement that starts with first, whose form
+// is known or nil. It stops before the next statement, judged by line starts,
+// indentation and keywords, or before the end of the section. A block that
+// belongs to the statement is read for its findings.
+func (r *reader) skip(lex *lexer.PeekingLexer, first lexer.Token, form *form) skipped {
+	s := skipped{tokens: []lexer.Token{first}, faulty: first.Type == tokInvalid || first.Type == tokOpenString}
+	for {
+		t := *lex.Peek()
+		newLine := t.Pos.Line > s.tokens[len(s.tokens)-1].Pos.Line
+		switch {
+		case t.EOF() || isBrace(t, "}"):
+			return s
+		case t.Type == tokStray:
+			if form != nil && form.block != nil {
+				lex.Next() // it was to close the block that was never opened
+			}
+			return s
+		case isBrace(t, "{"):
+			s.block = true
+			if form != nil && form.block != nil {
+				inner := reader{section: sections[form.block]}
+				lex.Next()
+				inner.read(lex, func(item any) {
+					Walk(item.(Node), func(n Node) bool {
+						if b, ok := n.(interface{ found() []diag.Finding }); ok {
+							inner.problems = append(inner.problems, b.found()...)
+						}
+						return true
+					})
+				})
+				lex.Next()
+				for _, f := range inner.problems {
+					r.report(f)
+				}
+				return s
+			}
+			lex.Next()
+			skipBlock(lex)
+			return s
+		case newLine && (r.section.starts(&t) || !continues(t, first, form)):
+			return s
+		case !newLine && r.section.starts(&t) && r.line(lex):
+			return s
+		}
+		if t.Type == tokInvalid || t.Type == tokOpenString {
+			s.faulty = true
+		}
+		s.tokens = append(s.tokens, t)
+		lex.Next()
+	}
+}
+
+// continues reports whether t, at the start of a line, goes on with the
+// statement that starts with first.
+func continues(t, first lexer.Token, form *form) bool {
+	if t.Type != tokWord || slices.Contains(clauses, t.Value) || t.Pos.Column > first.Pos.Column {
+		return true
+	}
+	return form != nil && form.block != nil && sections[form.block].form(t.Value) != nil
+}
+
+// line reports whether a whole statement stands here, within this line. It
+// leaves the lexer where it was.
+func (r *reader) line(lex *lexer.PeekingLexer) bool {
+	here := lex.MakeCheckpoint()
+	defer func() { lex.LoadCheckpoint(here) }()
+	line := lex.Peek().Pos.Line
+	if _, err := r.section.parse(lex); err != nil {
+		return false
+	}
+	tokens := statement(lex, here, lex.MakeCheckpoint())
+	return tokens[len(tokens)-1].Pos.Line == line
+}
+
+// skipBlock passes over the rest of a block whose { was read.
+func skipBlock(lex *lexer.PeekingLexer) {
+	for depth := 1; depth > 0 && !lex.Peek().EOF(); {
+		t := lex.Next()
+		switch {
+		case isBrace(*t, "{"):
+			depth++
+		case isBrace(*t, "}"):
+			depth--
+		}
+	}
+}
+
+func (r *reader) report(f diag.Finding) {
+	// One more than Parse keeps, so that it can say that there are more.
+	if len(r.problems) <= maxFindings {
+		r.problems = append(r.problems, f)
+	}
+}
+
+// topLevelOnly gives the keywords of the top level that no block uses.
+var topLevelOnly = sync.OnceValue(func() map[string]bool {
+	words := map[string]bool{}
+	top := sections[reflect.TypeFor[*Decl]()]
+	for _, w := range top.keywords() {
+		words[w] = true
+	}
+	for _, s := range sections {
+		for _, f := range s.forms {
+			if s != top {
+				delete(words, f.keyword)
+			}
+		}
+	}
+	return words
+})
