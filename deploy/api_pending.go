@@ -13,7 +13,7 @@ var errNotYet = errors.ErrUnsupported
 func MakePlan(o Options, w *Wanted) (*Plan, error) { return nil, errNotYet }
 
 // Save writes the plan to a file; LoadPlan reads it.
-func (p *Plan) Save(path string) error     { return errNotYet }
+func (p *Plan) Save(path string) error    { return errNotYet }
 func LoadPlan(path string) (*Plan, error) { return nil, errNotYet }
 
 // Apply puts the policy in force.
@@ -32,6 +32,3 @@ func Drift(o Options, w *Wanted) (*DriftReport, error) { return nil, errNotYet }
 
 // Guard is the body of the hidden command `xfwc guard --state-dir DIR --token TOKEN`.
 func Guard(o Options, token string) error { return errNotYet }
-
-// CompareText is a unified diff of two texts with the given names; "" when equal.
-func CompareText(nameA, nameB string, a, b []byte) string { return "" }
