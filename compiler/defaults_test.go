@@ -1,0 +1,105 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"xfwc/compiler/ir"
+)
+
+func TestDefaults(t *testing.T) {
+	tests := []struct {
+		software, version, service, want string // want: ports, transport and bind
+	}{
+		{"prosody", "0.12", "clients", "tcp/5222 starttls-required any"},
+		{"prosody", "13.0", "http", "tcp/5280 clear loopback"},
+		{"prosody", "13.0", "component", "tcp/5347 clear loopback"},
+		{"prosody", "13.0", "clients-tls", ""},
+		{"ejabberd", "24.10", "stun", "udp/3478 clear any"},
+		{"ejabberd", "23.01", "stun", "udp/3478 clear any"},
+		{"ejabberd", "24.12", "stun", "udp/5478 clear any"},
+		{"ejabberd", "26.07", "stun", "udp/5478 clear any"},
+		{"ejabberd", "99.1", "stun", "udp/5478 clear any"},
+		{"ejabberd", "24.12", "admin", "tcp/5280 clear any, tcp/5443 tls any"},
+		{"ejabberd", "24.12", "component", ""},
+		{"openfire", "4.7", "federation-tls", "tcp/5270 tls any"},
+		{"openfire", "5.0", "component", "tcp/5275 clear any"},
+		{"openfire", "5.1.1", "admin", "tcp/9090 clear any, tcp/9091 tls any"},
+	}
+	for _, tt := range tests {
+		ls, ok := Defaults(tt.software, tt.version)
+		if !ok {
+			t.Errorf("Defaults(%s, %s) is not known", tt.software, tt.version)
+		}
+		var got []string
+		for _, l := range ls {
+			if l.Service == tt.service {
+				got = append(got, fmt.Sprintf("%s/%d %s %s", l.Port.Proto, l.Port.From, l.Transport, l.Bind))
+			}
+		}
+		if s := strings.Join(got, ", "); s != tt.want {
+			t.Errorf("%s %s: %s is %q, want %q", tt.software, tt.version, tt.service, s, tt.want)
+		}
+	}
+	for _, tt := range []struct{ software, version string }{
+		{"prosody", "0.11"}, {"prosody", "0.11.13"}, {"ejabberd", "22.10"}, {"openfire", "4.6.9"},
+		{"slapd", "2.6"}, {"prosody", "trunk"}, {"prosody", ""}, {"prosody", "13."}, {"prosody", "-1"}, {"prosody", "1.2.3.4.5"},
+	} {
+		if ls, ok := Defaults(tt.software, tt.version); ok || ls != nil {
+			t.Errorf("Defaults(%s, %s) is known", tt.software, tt.version)
+		}
+	}
+}
+
+func TestDefaultRows(t *testing.T) {
+	if !slices.IsSorted(Software()) {
+		t.Errorf("Software() is not sorted: %v", Software())
+	}
+	for _, r := range defaultRows {
+		if !slices.Contains(Software(), r.software) {
+			t.Errorf("%s has rows and no range of versions", r.software)
+		}
+		if r.source == "" {
+			t.Errorf("%s %s has no source", r.software, r.service)
+		}
+		if !slices.Contains([]string{"starttls-required", "starttls-optional", "tls", "clear"}, r.transport) ||
+			!slices.Contains([]string{"any", "loopback"}, r.bind) || r.port == 0 {
+			t.Errorf("%s %s: %+v", r.software, r.service, r)
+		}
+		for _, v := range []string{r.since, r.until} {
+			if v != "" {
+				mustVersion(v)
+			}
+		}
+	}
+	// Every product has the services that statements need.
+	for _, s := range softwareRanges {
+		ls, ok := Defaults(s.name, s.last)
+		if !ok {
+			t.Fatalf("%s %s is not known", s.name, s.last)
+		}
+		for _, service := range []string{"clients", "federation", "http", "https", "admin"} {
+			if !slices.ContainsFunc(ls, func(l ir.Listener) bool { return l.Service == service }) {
+				t.Errorf("%s has no listener for %s", s.name, service)
+			}
+		}
+	}
+}
+
+func TestVersionOrder(t *testing.T) {
+	tests := []struct {
+		a, b        string
+		less, newer bool
+	}{
+		{"0.12", "13.0", true, false}, {"13.0", "0.12", false, true}, {"23.01", "23.1", false, false},
+		{"5.1", "5.1.1", true, false}, {"5.1.1", "5.1", false, false}, {"5.2", "5.1", false, true}, {"6", "5.1", false, true}, {"5", "5.1", true, false},
+	}
+	for _, tt := range tests {
+		a, b := mustVersion(tt.a), mustVersion(tt.b)
+		if a.less(b) != tt.less || a.newerThan(b) != tt.newer {
+			t.Errorf("%s and %s: less %v, newer %v", tt.a, tt.b, a.less(b), a.newerThan(b))
+		}
+	}
+}
