@@ -21,7 +21,7 @@ func (r *reader) malformed(f *form, s skipped, err error) {
 	if f.block != nil && !s.block && len(s.tokens) >= f.header() && headerOnly(s.tokens, f) {
 		head := s.tokens[:f.header()]
 		finding := diag.New("syntax-block", textSpan(head), fmt.Sprintf("the block of this %s is not opened: a { is missing", f.keyword))
-		finding.Remedy = "Write it like " + f.remedy() + "."
+		finding.Remedy = f.remedy()
 		r.report(finding)
 		return
 	}
@@ -31,13 +31,16 @@ func (r *reader) malformed(f *form, s skipped, err error) {
 		at = slices.IndexFunc(s.tokens, func(t lexer.Token) bool { return t.Pos.Offset == perr.Position().Offset })
 	}
 	if at < 1 {
-		r.incompleteForm(f, s.tokens)
+		r.incomplete(f, s.tokens)
 		return
 	}
 	bad := s.tokens[at]
 	finding := diag.New("syntax-statement", tokenSpan(bad), fmt.Sprintf("%s does not fit here in %s %s", show(bad), article(f.keyword), f.keyword))
+	if near := nearest(bad.Value, f.clauses()); near != "" && bad.Type == tokWord && near != bad.Value {
+		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
+	}
 	finding.Labels = []diag.Label{{Span: tokenSpan(s.tokens[0]), Text: "the statement starts here"}}
-	finding.Remedy = "Write it like " + f.remedy() + "."
+	finding.Remedy = f.remedy()
 	r.report(finding)
 }
 
@@ -49,13 +52,21 @@ func headerOnly(tokens []lexer.Token, f *form) bool {
 }
 
 // incomplete reports a statement that lacks its later part.
-func (r *reader) incomplete(tokens []lexer.Token) {
-	r.incompleteForm(r.section.form(tokens[0].Value), tokens)
+func (r *reader) incomplete(f *form, tokens []lexer.Token) {
+	finding := diag.New("syntax-statement", textSpan(tokens), fmt.Sprintf("this %s is not complete", f.keyword))
+	finding.Remedy = f.remedy()
+	r.report(finding)
 }
 
-func (r *reader) incompleteForm(f *form, tokens []lexer.Token) {
-	finding := diag.New("syntax-statement", textSpan(tokens), fmt.Sprintf("this %s is not complete", f.keyword))
-	finding.Remedy = "Write it like " + f.remedy() + "."
+// opened reports a { that no statement asks for.
+func (r *reader) opened(brace lexer.Token, previous []lexer.Token) {
+	finding := diag.New("syntax-block", tokenSpan(brace), "this { stands where a statement is expected")
+	if len(previous) > 0 {
+		f := r.section.form(previous[0].Value)
+		finding.Summary = fmt.Sprintf("this { does not fit behind this %s", f.keyword)
+		finding.Labels = []diag.Label{{Span: textSpan(previous), Text: "the statement ends here"}}
+		finding.Remedy = f.remedy()
+	}
 	r.report(finding)
 }
 
@@ -63,16 +74,17 @@ func (r *reader) incompleteForm(f *form, tokens []lexer.Token) {
 // or a word too many behind the previous statement of the same line.
 func (r *reader) unknown(first lexer.Token, s skipped, previous []lexer.Token) {
 	near := nearest(first.Value, r.section.keywords())
-	if near == "" && r.trailing(first, previous) {
+	homes := homes(first.Value)
+	if near == "" && (len(homes) == 0 || slices.Contains(clauses, first.Value)) && r.trailing(first, previous) {
 		return
 	}
 	finding := diag.New("syntax-keyword", tokenSpan(first), fmt.Sprintf("unknown keyword %s %s", show(first), r.section.where))
 	finding.Remedy = fmt.Sprintf("Possible here: %s.", strings.Join(r.section.keywords(), ", "))
-	switch homes := homes(first.Value); {
+	switch {
 	case near != "":
 		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
 	case len(homes) > 0:
-		finding.Summary += fmt.Sprintf("; it stands %s", strings.Join(homes, ", "))
+		finding.Summary += fmt.Sprintf("; it belongs %s", strings.Join(homes, ", "))
 	}
 	r.report(finding)
 }
@@ -104,12 +116,28 @@ func (r *reader) trailing(first lexer.Token, previous []lexer.Token) bool {
 		finding.Summary = fmt.Sprintf("nothing follows this comma in %s %s", article(f.keyword), f.keyword)
 	}
 	finding.Labels = []diag.Label{{Span: textSpan(previous), Text: "the statement ends here"}}
-	finding.Remedy = "Write it like " + f.remedy() + "."
+	finding.Remedy = f.remedy()
 	r.report(finding)
 	return true
 }
 
-func (f *form) remedy() string { return strings.Join(f.looks, ", or ") }
+// remedy shows how the statement is written.
+func (f *form) remedy() string {
+	return "Write it like `" + strings.Join(f.looks, "`, or `") + "`."
+}
+
+// clauses lists the words that start later parts of the statement.
+func (f *form) clauses() []string {
+	var words []string
+	for _, way := range f.looks {
+		for _, w := range strings.Fields(way) {
+			if slices.Contains(clauses, w) {
+				words = append(words, w)
+			}
+		}
+	}
+	return words
+}
 
 // homes lists where a keyword stands, in the order of the language.
 func homes(keyword string) []string {

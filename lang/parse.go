@@ -88,60 +88,43 @@ type reader struct {
 // read reads statements up to the end of the section, and leaves the lexer
 // before the closing brace or at the end of the file.
 func (r *reader) read(lex *lexer.PeekingLexer, keep func(any)) {
-	// The last good statement is handed on only when the next one starts
-	// well, because it may have swallowed the keyword of that one.
-	var (
-		item   any
-		before lexer.Checkpoint
-	)
-	flush := func() {
-		if item != nil {
-			keep(item)
-		}
-		item = nil
-	}
+	var previous []lexer.Token // the whole statement right before this one
 	for {
 		first := lex.Peek()
 		if first.EOF() || isBrace(*first, "}") {
-			flush()
 			return
 		}
 		here := lex.MakeCheckpoint()
-		next, err := r.section.parse(lex)
-		if err == nil {
-			flush()
-			item, before = next, here
+		item, err := r.section.parse(lex)
+		if err != nil {
+			lex.LoadCheckpoint(here)
+			r.mend(lex, err, previous)
+			previous = nil
 			continue
 		}
-		progress := lex.MakeCheckpoint()
-		lex.LoadCheckpoint(here)
-		var previous []lexer.Token
-		if item != nil {
-			previous = statement(lex, before, here)
-			if i := swallowed(r.section, previous, item); i > 0 {
-				// `domain`, a line break, `address 192.0.2.1`: the second
-				// keyword was read as the value of the first.
-				item = nil
-				r.incomplete(previous[:i])
-				lex.LoadCheckpoint(before)
-				for range i {
-					lex.Next()
-				}
-				continue
+		tokens := statement(lex, here, lex.MakeCheckpoint())
+		if i := r.swallowed(tokens, item); i > 0 {
+			r.incomplete(r.section.form(first.Value), tokens[:i])
+			lex.LoadCheckpoint(here)
+			for range i {
+				lex.Next()
 			}
+			previous = nil
+			continue
 		}
-		flush()
-		lex.LoadCheckpoint(progress)
-		r.mend(lex, here, err, previous)
+		keep(item)
+		previous = tokens
 	}
 }
 
 // swallowed finds the token of a statement that starts a line, is a keyword of
-// the section and was read as a value. It returns 0 if there is none.
-func swallowed(s *section, tokens []lexer.Token, item any) int {
-	for i := 1; i < len(tokens); i++ {
+// the section and was read as a value: a keyword at the start of a line starts
+// a statement, so the one before it lacks a value. It returns 0 if there is
+// none. Blocks inside the statement have been through this already.
+func (r *reader) swallowed(tokens []lexer.Token, item any) int {
+	for i := 1; i < len(tokens) && !isBrace(tokens[i], "{"); i++ {
 		t := tokens[i]
-		if t.Pos.Line == tokens[i-1].Pos.Line || !s.starts(&t) {
+		if t.Pos.Line == tokens[i-1].Pos.Line || !r.section.starts(&t) {
 			continue
 		}
 		value := false
@@ -169,17 +152,16 @@ func statement(lex *lexer.PeekingLexer, from, to lexer.Checkpoint) []lexer.Token
 	return tokens
 }
 
-// mend reports the statement at here, which the grammar refused with err, and
-// leaves the lexer where the next one can start.
-func (r *reader) mend(lex *lexer.PeekingLexer, here lexer.Checkpoint, err error, previous []lexer.Token) {
-	lex.LoadCheckpoint(here)
+// mend reports the statement that comes next, which the grammar refused with
+// err, and leaves the lexer where another can start.
+func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token) {
 	first := *lex.Next()
 	switch {
 	case first.Type == tokStray:
 		r.report(diag.New("syntax-block", tokenSpan(first), "this } closes no block"))
 		return
 	case isBrace(first, "{"):
-		r.report(diag.New("syntax-block", tokenSpan(first), "this { stands where a statement is expected"))
+		r.opened(first, previous)
 		skipBlock(lex)
 		return
 	}
