@@ -12,23 +12,13 @@ func (p *Point) Concerns(f *Flow) bool {
 		return true
 	}
 	if f.Server != nil {
-		return overlaps(f.From.Set, p.Set) || overlaps(f.To.Set, p.Set)
+		return f.From.Set.meets(p.Set) || f.To.Set.meets(p.Set)
 	}
 	return f.From.Any || f.To.Any || f.Kind == Serverless && p.Server == nil ||
-		overlaps(f.From.Set, p.Set) || overlaps(f.To.Set, p.Set)
+		f.From.Set.meets(p.Set) || f.To.Set.meets(p.Set)
 }
 
-// overlaps reports whether the sets share an address; nil is the empty set.
-func overlaps(a, b *AddrSet) bool {
-	if a == nil || b == nil {
-		return false
-	}
-	for _, x := range a.Prefixes {
-		for _, y := range b.Prefixes {
-			if x.Overlaps(y) {
-				return true
-			}
-		}
-	}
-	return false
+func (s *AddrSet) meets(o *AddrSet) bool {
+	_, ok := s.Overlap(o)
+	return ok
 }
