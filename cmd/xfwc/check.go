@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"xfwc/lang/diag"
+)
+
+// newCheck builds `xfwc check`.
+func newCheck(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check POLICY",
+		Short: "Check a policy: syntax, names, best practice, placement, its own tests",
+		Long: `check reads the policy and everything it includes, resolves names, judges it by
+best practice, decides where each intent is enforced, runs the policy's own
+tests on the model, and prints every finding with the lines it comes from.
+
+It exits with 1 when a finding that no waiver covers is at least as severe as
+--fail-level. 'xfwc rules' lists the checks.`,
+		Args: cobra.ExactArgs(1),
+	}
+	format := formatFlag(cmd, "sarif", "junit", "github")
+	failLevel := choiceFlag(cmd, "fail-level", "the least severity that fails", "error", "warning", "info")
+	date := cmd.Flags().String("date", "", "the day on which waivers are judged, YYYY-MM-DD (default today)")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		day := *date
+		if day == "" {
+			day = s.now().Format(time.DateOnly)
+		} else if _, err := time.Parse(time.DateOnly, day); err != nil {
+			return fmt.Errorf("--date %q is not a date: write YYYY-MM-DD", day)
+		}
+		src, err := compile(args[0], day)
+		if err != nil {
+			return err
+		}
+		if src.policy != nil && !diag.HasErrors(src.findings) {
+			src.findings = append(src.findings, emit(src.policy, src.policy.Points, "").Findings...)
+			diag.Sort(src.findings)
+		}
+		if err := s.printFindings(format.value, src); err != nil {
+			return err
+		}
+		least, _ := diag.ParseSeverity(failLevel.value)
+		if diag.Worst(src.findings) >= least {
+			return end(failed)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// printFindings writes findings to standard output in the format asked for,
+// and for people a closing line to standard error.
+func (s *session) printFindings(format string, src *source) error {
+	switch format {
+	case "json":
+		return diag.RenderJSON(s.out, src.findings)
+	case "sarif":
+		return diag.RenderSARIF(s.out, src.findings)
+	case "junit":
+		return diag.RenderJUnit(s.out, src.findings)
+	case "github":
+		return diag.RenderGitHub(s.out, src.findings)
+	}
+	diag.RenderText(s.out, src.findings, src.shown(), s.color(s.outTerminal))
+	s.note("%s: %s", src.path, tally(src.findings))
+	return nil
+}
+
+// tally counts findings by severity, for the closing line.
+func tally(fs []diag.Finding) string {
+	var errors, warnings, infos, waived int
+	for _, f := range fs {
+		switch {
+		case f.Waived != nil:
+			waived++
+		case f.Severity == diag.Error:
+			errors++
+		case f.Severity == diag.Warning:
+			warnings++
+		default:
+			infos++
+		}
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{errors, "error"}, {warnings, "warning"}, {infos, "note"}} {
+		if p.n > 0 {
+			parts = append(parts, count(p.n, p.what))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "no findings")
+	}
+	if waived > 0 {
+		parts = append(parts, fmt.Sprintf("%d waived", waived))
+	}
+	return strings.Join(parts, ", ")
+}

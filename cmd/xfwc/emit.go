@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"xfwc/backends"
+	"xfwc/compiler/ir"
+)
+
+// emit lets every backend write for the given points, in the order of the
+// policy. engine "" is every engine. An engine that no backend of this version
+// writes for is an entry in the ledger, so that it does not look enforced.
+func emit(p *ir.Policy, points []*ir.Point, engine string) ir.Emission {
+	var all ir.Emission
+	for _, pt := range points {
+		for _, e := range pt.Engines {
+			if engine != "" && e.Kind != engine {
+				continue
+			}
+			b := backendFor(e.Kind)
+			if b == nil {
+				all.Ledger = append(all.Ledger, ir.LedgerEntry{
+					Point: pt.Name, Engine: e.Kind, Intent: "engine " + e.Kind, Exact: ir.None,
+					Reason: "this version of xfwc writes nothing for " + e.Kind,
+					Origin: e.Origin,
+				})
+				continue
+			}
+			got := b.Emit(p, pt)
+			all.Artefacts = append(all.Artefacts, got.Artefacts...)
+			all.Ledger = append(all.Ledger, got.Ledger...)
+			all.Findings = append(all.Findings, got.Findings...)
+		}
+	}
+	return all
+}
+
+// backendFor finds the backend of an engine, or nil.
+func backendFor(kind string) backends.Backend {
+	for _, b := range backends.All() {
+		if b.Kind() == kind {
+			return b
+		}
+	}
+	return nil
+}
+
+// engineNames lists the engines that the points declare, for messages.
+func engineNames(points []*ir.Point) []string {
+	var names []string
+	for _, pt := range points {
+		for _, e := range pt.Engines {
+			if !slices.Contains(names, e.Kind) {
+				names = append(names, e.Kind)
+			}
+		}
+	}
+	return names
+}
+
+// chosen applies --point and --engine: the points to write for, or why the
+// flags name nothing.
+func chosen(p *ir.Policy, point, engine string) ([]*ir.Point, error) {
+	points := p.Points
+	if point != "" {
+		pt, err := pointNamed(p, point)
+		if err != nil {
+			return nil, err
+		}
+		points = []*ir.Point{pt}
+	}
+	if engine != "" {
+		names := engineNames(points)
+		if !slices.Contains(names, engine) {
+			return nil, fmt.Errorf("no point that was asked for has the engine %q; they have: %s", engine, strings.Join(names, ", "))
+		}
+	}
+	return points, nil
+}
+
+// treePath is where an artefact lies below the output directory.
+func treePath(a ir.Artefact) string { return path.Join(a.Point, a.Engine, a.Path) }

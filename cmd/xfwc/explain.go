@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"xfwc/compiler"
+	"xfwc/compiler/ir"
+)
+
+// newExplain builds `xfwc explain`.
+func newExplain(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain POLICY 'PROTO FROM -> TO:PORT'",
+		Short: "Show what happens to a packet, and every policy line that led to it",
+		Long: `explain follows the first packet of a conversation over every point on its path
+and prints what each decides and by which policy line.
+
+FROM is an address, or the name of a network, server or point. TO is an address,
+or the name of a server or point. A name stands for an address of each family,
+so one question can have several answers. IPv6 addresses with a port are written
+in brackets.`,
+		Example: `  xfwc explain policy.xfw 'tcp 203.0.113.9 -> chat:5269'
+  xfwc explain policy.xfw 'tcp 2001:db8::9 -> [2001:db8:0:d::10]:5222'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("explain takes a policy and one packet, such as 'tcp 203.0.113.9 -> chat:5269' (in quotes: the shell reads > otherwise)")
+			}
+			return nil
+		},
+	}
+	format := formatFlag(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		src, err := s.load(args[0])
+		if err != nil {
+			return err
+		}
+		packets, err := compiler.ParsePackets(src.policy, args[1])
+		if err != nil {
+			return err
+		}
+		var answers []explained
+		for _, p := range packets {
+			answers = append(answers, explainPacket(compiler.Explain(src.policy, p)))
+		}
+		if format.value == "json" {
+			return writeJSON(s.out, answers)
+		}
+		for i, a := range answers {
+			if i > 0 {
+				fmt.Fprintln(s.out)
+			}
+			if err := a.print(s.out); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// explained is the answer about one packet.
+type explained struct {
+	Packet  string         `json:"packet"` // as explain takes it
+	Verdict string         `json:"verdict"`
+	Path    []explainedHop `json:"path"`
+}
+
+// explainedHop is what one point decides.
+type explainedHop struct {
+	Point   string `json:"point"`
+	Hook    string `json:"hook"`
+	In      string `json:"in,omitempty"`  // interface
+	Out     string `json:"out,omitempty"` // interface
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	// Line and Statement are the policy line that decided; empty when none did.
+	Line      string   `json:"line,omitempty"`
+	Statement string   `json:"statement,omitempty"`
+	Limits    []string `json:"limits,omitempty"`
+}
+
+func explainPacket(ex compiler.Explanation) explained {
+	a := explained{Packet: packetText(ex.Packet), Verdict: ex.Verdict.String(), Path: []explainedHop{}}
+	for _, h := range ex.Hops {
+		hop := explainedHop{
+			Point: h.Point.Name, Hook: string(h.Hook), In: h.Iif, Out: h.Oif,
+			Verdict: h.Decision.Verdict.String(), Reason: h.Decision.Reason,
+		}
+		if e := h.Decision.Entry; e != nil {
+			hop.Line, hop.Statement = place(e.Origin), e.Origin.Label
+		}
+		for _, l := range h.Decision.Limits {
+			hop.Limits = append(hop.Limits, limitText(l))
+		}
+		a.Path = append(a.Path, hop)
+	}
+	return a
+}
+
+func (a explained) print(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", a.Packet, a.Verdict)
+	if len(a.Path) == 0 {
+		b.WriteString("  no point of the policy is on the path\n")
+	}
+	for _, h := range a.Path {
+		way := h.Hook
+		if h.In != "" {
+			way += " from " + h.In
+		}
+		if h.Out != "" {
+			way += " to " + h.Out
+		}
+		fmt.Fprintf(&b, "  %s (%s): %s, %s\n", h.Point, way, h.Verdict, h.Reason)
+		if h.Line != "" || h.Statement != "" {
+			fmt.Fprintf(&b, "    by %s\n", strings.TrimSpace(h.Line+" "+h.Statement))
+		}
+		for _, l := range h.Limits {
+			fmt.Fprintf(&b, "    within %s\n", l)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// packetText writes a packet as explain reads it.
+func packetText(p compiler.Packet) string {
+	return fmt.Sprintf("%s %s -> %s", p.Proto, p.Src, netip.AddrPortFrom(p.Dst, p.DstPort))
+}
+
+// limitText is a limit in the words of the policy, with its line.
+func limitText(l *ir.Limit) string {
+	key := "global"
+	if l.Key != ir.Global {
+		key = "per " + string(l.Key)
+	}
+	s := fmt.Sprintf("limit %s %d %s", l.Kind, l.Count, key)
+	if l.Kind == ir.Attempts {
+		s = fmt.Sprintf("limit %s %d/%s", l.Kind, l.Count, l.Unit)
+		if l.Burst > 0 {
+			s += fmt.Sprintf(" burst %d", l.Burst)
+		}
+		s += " " + key
+	}
+	if at := place(l.Origin); at != "" {
+		s += " (" + at + ")"
+	}
+	return s
+}

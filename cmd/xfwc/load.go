@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"xfwc/compiler"
+	"xfwc/compiler/ir"
+	"xfwc/compiler/lock"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// lockName is the lock file's name, beside the root policy file.
+const lockName = "xfwc.lock"
+
+// source is a policy with everything it was read and made from.
+type source struct {
+	path     string
+	files    []*lang.File
+	texts    map[string][]byte // the policy's files by name
+	lock     *lock.File        // nil when there is none
+	lockText []byte            // nil when there is none
+	policy   *ir.Policy        // nil when it could not be made
+	findings []diag.Finding
+}
+
+// lockPath is where the lock file of a policy is.
+func lockPath(policy string) string { return filepath.Join(filepath.Dir(policy), lockName) }
+
+// read loads a policy's files and its lock, and compiles nothing. The error is
+// for what no policy line can be blamed for: the root file or the lock cannot
+// be read.
+func read(path string) (*source, error) {
+	// Load reports an unreadable include as a finding at the include; for the
+	// root file there is no line to point at.
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("cannot read the policy: %w", err)
+	} else if info.IsDir() {
+		return nil, fmt.Errorf("cannot read the policy: %s is a directory; name the policy file, such as %s", path, filepath.Join(path, "policy.xfw"))
+	}
+	src := &source{path: path}
+	src.files, src.texts, src.findings = lang.Load(path, lang.OS())
+	name := lockPath(path)
+	text, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the lock file: %w", err)
+	default:
+		src.lockText = text
+		var findings []diag.Finding
+		src.lock, findings = lock.Parse(name, text)
+		src.findings = append(src.findings, findings...)
+	}
+	return src, nil
+}
+
+// compile reads a policy and makes its meaning. date is for waivers that
+// expire, YYYY-MM-DD; "" judges none. A policy whose files do not parse is not
+// compiled: what the resolver would say about half a file misleads.
+func compile(path, date string) (*source, error) {
+	src, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	if diag.HasErrors(src.findings) {
+		diag.Sort(src.findings)
+		return src, nil
+	}
+	out := compiler.Compile(compiler.Input{
+		Files: src.files, Lock: src.lock, ReadFeed: os.ReadFile, Date: date,
+	})
+	src.policy = out.Policy
+	src.findings = append(src.findings, out.Findings...)
+	diag.Sort(src.findings)
+	return src, nil
+}
+
+// load compiles a policy for a command that uses it. When the policy has
+// errors they are printed, and the result is the ending "failed"; what is
+// merely a warning is the business of xfwc check.
+func (s *session) load(path string) (*source, error) {
+	src, err := compile(path, "")
+	if err != nil {
+		return nil, err
+	}
+	if src.policy != nil && !diag.HasErrors(src.findings) {
+		return src, nil
+	}
+	return nil, s.refuse(src)
+}
+
+// refuse prints the errors of a policy that cannot be used.
+func (s *session) refuse(src *source) error {
+	var bad []diag.Finding
+	for _, f := range src.findings {
+		if f.Severity == diag.Error && f.Waived == nil {
+			bad = append(bad, f)
+		}
+	}
+	diag.RenderText(s.err, bad, src.shown(), s.color(s.errTerminal))
+	return &ended{failed, fmt.Errorf("%s: %s; nothing was done", src.path, count(len(bad), "error"))}
+}
+
+// shown is every text that a finding can point into: the policy's files and
+// the lock.
+func (src *source) shown() map[string][]byte {
+	all := maps.Clone(src.texts)
+	if src.lockText != nil && all != nil {
+		all[lockPath(src.path)] = src.lockText
+	}
+	return all
+}
+
+// pointNames lists the policy's points for messages.
+func pointNames(p *ir.Policy) string {
+	names := make([]string, len(p.Points))
+	for i, pt := range p.Points {
+		names[i] = pt.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// pointNamed finds the point that --point names.
+func pointNamed(p *ir.Policy, name string) (*ir.Point, error) {
+	for _, pt := range p.Points {
+		if pt.Name == name {
+			return pt, nil
+		}
+	}
+	return nil, fmt.Errorf("the policy has no point %q; its points are: %s", name, pointNames(p))
+}
+
+// pointHere chooses the point whose machine this is: the one that --point
+// names, or the one whose name or hostname is this machine's host name, in
+// full or up to the first dot.
+func (s *session) pointHere(p *ir.Policy, flag string) (*ir.Point, error) {
+	if flag != "" {
+		return pointNamed(p, flag)
+	}
+	if len(p.Points) == 0 {
+		return nil, errors.New("the policy declares no point, so there is nothing to put in force: add a point block")
+	}
+	host, err := s.hostname()
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell this machine's host name: %w; name the point with --point (%s)", err, pointNames(p))
+	}
+	var found []*ir.Point
+	for _, pt := range p.Points {
+		if sameHost(pt.Name, host) || sameHost(pt.Hostname, host) {
+			found = append(found, pt)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return nil, fmt.Errorf("no point of the policy is this machine (host name %s): name one of %s with --point, or give it a hostname line", host, pointNames(p))
+	}
+	return nil, fmt.Errorf("%s and %s both match this machine's host name %s: choose with --point", found[0].Name, found[1].Name, host)
+}
+
+// sameHost compares a name from the policy with the machine's host name; a
+// name without dots is compared with the first label.
+func sameHost(name, host string) bool {
+	if name == "" {
+		return false
+	}
+	name, host = strings.TrimSuffix(name, "."), strings.TrimSuffix(host, ".")
+	if strings.EqualFold(name, host) {
+		return true
+	}
+	if strings.Contains(name, ".") && strings.Contains(host, ".") {
+		return false // two full names that differ
+	}
+	nameLabel, _, _ := strings.Cut(name, ".")
+	hostLabel, _, _ := strings.Cut(host, ".")
+	return strings.EqualFold(nameLabel, hostLabel)
+}
+
+// count is "1 error", "2 errors".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"xfwc/compiler"
+	"xfwc/compiler/lock"
+	"xfwc/deploy"
+	"xfwc/lang/diag"
+)
+
+// newLock builds `xfwc lock`.
+func newLock(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lock POLICY",
+		Short: "Resolve peers and feeds into xfwc.lock, beside the policy",
+		Long: `lock asks DNS where the federation peers that state no address are reached (SRV
+records and addresses, RFC 6120 section 3.2 and XEP-0368), records the digest of
+every feed, and writes both to xfwc.lock. Every other command reads names from
+there: nothing else asks DNS, and a changed answer changes nothing until it is
+locked and reviewed.
+
+Without --refresh, peers that are in the lock already keep their answer. A peer
+that cannot be resolved keeps its earlier answer, and lock exits with 1.`,
+		Args: cobra.ExactArgs(1),
+	}
+	refresh := cmd.Flags().Bool("refresh", false, "ask again about every peer and accept every feed as it is now")
+	resolvers := cmd.Flags().StringSlice("resolver", nil, "ask these resolvers, HOST or HOST:PORT (default: those of /etc/resolv.conf)")
+	trustAD := cmd.Flags().Bool("trust-ad", false, "believe a resolver that says it validated DNSSEC, also over the network")
+	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for one answer")
+	format := formatFlag(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		src, err := read(args[0])
+		if err != nil {
+			return err
+		}
+		// A broken lock is what --refresh mends; anything else has to be mended first.
+		bad := slices.ContainsFunc(src.findings, func(f diag.Finding) bool {
+			return f.Severity == diag.Error && (f.Code != "lock-invalid" || !*refresh)
+		})
+		if bad {
+			diag.Sort(src.findings)
+			diag.RenderText(s.err, src.findings, src.shown(), s.color(s.errTerminal))
+			return &ended{failed, fmt.Errorf("%s: nothing was locked", args[0])}
+		}
+		for i, r := range *resolvers {
+			(*resolvers)[i] = withPort(r)
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		l := locking{source: src, refresh: *refresh, ask: deploy.ResolveOptions{
+			Resolvers: *resolvers, Timeout: *timeout, TrustAD: *trustAD,
+		}}
+		l.peers(ctx)
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("interrupted; %s is as it was", lockPath(args[0]))
+		}
+		l.feeds()
+		return s.writeLock(&l, format.value)
+	}
+	return cmd
+}
+
+// withPort completes a resolver's address: 9.9.9.9, ::1 and [::1] are asked on
+// port 53.
+func withPort(r string) string {
+	if _, _, err := net.SplitHostPort(r); err == nil {
+		return r
+	}
+	if n := len(r); n > 2 && r[0] == '[' && r[n-1] == ']' {
+		r = r[1 : n-1]
+	}
+	return net.JoinHostPort(r, "53")
+}
+
+// locking is one lock file in the making.
+type locking struct {
+	source   *source
+	refresh  bool
+	ask      deploy.ResolveOptions
+	new      lock.File
+	findings []diag.Finding
+}
+
+// peers gathers an answer for every peer that needs one: the earlier one where
+// it stays, else what DNS says now.
+func (l *locking) peers(ctx context.Context) {
+	l.new.Version = lock.Version
+	wanted := deploy.PeersToResolve(l.source.files)
+	var unknown []deploy.PeerName
+	for _, p := range wanted {
+		if old := l.source.lock.Peer(p.Domain); old != nil && !l.refresh {
+			l.new.Peers = append(l.new.Peers, old)
+		} else {
+			unknown = append(unknown, p)
+		}
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	found, findings := deploy.Resolve(ctx, l.ask, unknown)
+	l.findings = append(l.findings, findings...)
+	l.new.Peers = append(l.new.Peers, found...)
+	for _, p := range unknown {
+		if old := l.source.lock.Peer(p.Domain); old != nil && l.new.Peer(p.Domain) == nil {
+			l.new.Peers = append(l.new.Peers, old)
+		}
+	}
+}
+
+// feeds records the digest of every feed that the policy names: as it was
+// accepted before, or as it is now. What else is wrong with the policy is not
+// the lock's business.
+func (l *locking) feeds() {
+	out := compiler.Compile(compiler.Input{Files: l.source.files, Lock: &l.new, ReadFeed: os.ReadFile})
+	for _, f := range out.Findings {
+		if f.Code == "feed-unreadable" || f.Code == "feed-line" {
+			l.findings = append(l.findings, f)
+		}
+	}
+	if out.Policy == nil {
+		return
+	}
+	for _, n := range out.Policy.Networks {
+		if n.Set == nil || n.Set.Feed == "" || l.new.Feed(n.Set.Feed) != nil {
+			continue
+		}
+		if old := l.source.lock.Feed(n.Set.Feed); old != nil && !l.refresh {
+			l.new.Feeds = append(l.new.Feeds, old)
+			continue
+		}
+		l.new.Feeds = append(l.new.Feeds, &lock.Feed{Path: n.Set.Feed, Digest: n.Set.Digest, Entries: len(n.Set.Prefixes)})
+	}
+}
+
+// writeLock writes the lock when it changed, and says what changed.
+func (s *session) writeLock(l *locking, format string) error {
+	path := lockPath(l.source.path)
+	text := l.new.Format()
+	changed := !bytes.Equal(text, l.source.lockText)
+	if changed {
+		if err := writeWhole(path, text, 0o644); err != nil {
+			return err
+		}
+	}
+	diag.Sort(l.findings)
+	if format == "json" {
+		if err := writeJSON(s.out, map[string]any{
+			"path": path, "changed": changed, "peers": len(l.new.Peers), "feeds": len(l.new.Feeds),
+		}); err != nil {
+			return err
+		}
+	} else {
+		diff := deploy.CompareText(path+" (before)", path, l.source.lockText, text)
+		if _, err := io.WriteString(s.out, diff); err != nil {
+			return err
+		}
+		state := "unchanged"
+		if changed {
+			state = "written"
+		}
+		s.note("%s: %s, %s, %s", path, state, count(len(l.new.Peers), "peer"), count(len(l.new.Feeds), "feed"))
+	}
+	diag.RenderText(s.err, l.findings, l.source.shown(), s.color(s.errTerminal))
+	if diag.HasErrors(l.findings) {
+		return end(failed)
+	}
+	return nil
+}

@@ -1,0 +1,22 @@
+// Command xfwc checks, compiles and puts in force the policy of an XMPP site,
+// and notices when a machine stops agreeing with it.
+package main
+
+import (
+	"os"
+	"time"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], world{
+		in:          os.Stdin,
+		out:         os.Stdout,
+		err:         os.Stderr,
+		env:         os.Getenv,
+		now:         time.Now,
+		hostname:    os.Hostname,
+		inTerminal:  isTerminal(os.Stdin),
+		outTerminal: isTerminal(os.Stdout),
+		errTerminal: isTerminal(os.Stderr),
+	}))
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"xfwc/deploy"
+)
+
+// newPlan builds `xfwc plan`.
+func newPlan(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "plan POLICY",
+		Short: "Show what apply would change on this machine",
+		Long: `plan reads the live packet filter, changes nothing, and prints what apply would
+change: first in the words of the policy, then as text. It exits with 2 when
+there is something to change.
+
+A plan saved with -o can be applied later with 'xfwc apply FILE'. It is bound to
+the policy, the lock and the live state, and refused when any of them changed.`,
+		Args: cobra.ExactArgs(1),
+	}
+	out := cmd.Flags().StringP("output", "o", "", "also save the plan to this file, for xfwc apply")
+	point := pointFlag(cmd)
+	format := formatFlag(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		w, err := s.wanted(args[0], *point)
+		if err != nil {
+			return err
+		}
+		p, err := deploy.MakePlan(s.options("plan"), w)
+		if err != nil {
+			return err
+		}
+		if *out != "" {
+			if err := p.Save(*out); err != nil {
+				return err
+			}
+			s.note("the plan is saved in %s", *out)
+		}
+		if format.value == "json" {
+			err = writeJSON(s.out, p)
+		} else {
+			err = printPlan(s.out, p)
+		}
+		if err == nil && !p.Empty() {
+			err = end(differs)
+		}
+		return err
+	}
+	return cmd
+}
+
+// pointFlag adds --point.
+func pointFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("point", "", "the point that this machine is (default: the one whose name or hostname matches)")
+}
+
+// options are what every call of the running side gets.
+func (s *session) options(command string) deploy.Options {
+	return deploy.Options{StateDir: s.stateDir, Command: command}
+}
+
+// wanted is what the policy asks of the point that this machine is.
+func (s *session) wanted(path, point string) (*deploy.Wanted, error) {
+	src, err := s.load(path)
+	if err != nil {
+		return nil, err
+	}
+	pt, err := s.pointHere(src.policy, point)
+	if err != nil {
+		return nil, err
+	}
+	return &deploy.Wanted{Policy: src.policy, Point: pt, Path: path, Sources: src.texts, Lock: src.lockText}, nil
+}
+
+// printPlan writes a plan for people.
+func printPlan(w io.Writer, p *deploy.Plan) error {
+	var b strings.Builder
+	head := fmt.Sprintf("policy %s at point %s", p.Policy, p.Point)
+	switch {
+	case p.Empty():
+		fmt.Fprintf(&b, "%s: nothing to do\n", head)
+	case p.Install:
+		fmt.Fprintf(&b, "%s: first install, %s\n", head, count(len(p.Changes), "change"))
+	default:
+		fmt.Fprintf(&b, "%s: %s\n", head, count(len(p.Changes), "change"))
+	}
+	for _, c := range p.Changes {
+		fmt.Fprintf(&b, "  %s %s%s\n", sign(c.Class), c.Step, suffix(c.Origin))
+		if c.Witness != "" {
+			fmt.Fprintf(&b, "      for example %s\n", c.Witness)
+		}
+	}
+	if len(p.Cuts) > 0 {
+		fmt.Fprintf(&b, "\nsessions that the new policy denies (%d):\n", len(p.Cuts))
+		for _, c := range p.Cuts {
+			accepted := ""
+			if c.Allowed {
+				accepted = ", accepted by --allow-cut"
+			}
+			fmt.Fprintf(&b, "  %s%s\n", c, accepted)
+		}
+	}
+	writeNotices(&b, p.Notices)
+	if p.Diff != "" {
+		b.WriteString("\n" + p.Diff)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// sign is how a list shows what apply does: + adds, - removes, ~ changes.
+func sign(c deploy.Class) string {
+	switch c {
+	case deploy.Missing:
+		return "+"
+	case deploy.Foreign:
+		return "-"
+	}
+	return "~"
+}
+
+// suffix appends where something comes from.
+func suffix(origin string) string {
+	if origin == "" {
+		return ""
+	}
+	return "  (" + origin + ")"
+}
+
+func writeNotices(b *strings.Builder, notices []string) {
+	for _, n := range notices {
+		fmt.Fprintf(b, "note: %s\n", n)
+	}
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// world is everything outside the program that commands touch, apart from
+// files and the kernel.
+type world struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+	now      func() time.Time
+	hostname func() (string, error)
+	// inTerminal and its neighbours say whether a person is at the other end.
+	inTerminal, outTerminal, errTerminal bool
+}
+
+// defaultStateDir holds what apply remembers between runs.
+const defaultStateDir = "/var/lib/xfwc"
+
+// session is one run of the program: the outside world and the flags that all
+// commands share.
+type session struct {
+	world
+	noColor  bool
+	stateDir string
+}
+
+// ending is how a command ended: the exit code that users rely on.
+type ending int
+
+const (
+	fine    ending = 0 // nothing to do, or done
+	failed  ending = 1 // invalid policy, failed tool, refused
+	differs ending = 2 // the plan has changes, drift, goldens or formatting differ
+	never   ending = 3 // drift only: this policy was never applied here
+)
+
+// ended is the error by which a command tells its ending. err is nil where the
+// command has printed all there is to say.
+type ended struct {
+	code ending
+	err  error
+}
+
+func (e *ended) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("ended with code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *ended) Unwrap() error { return e.err }
+
+// end is the result of a command that has already said what there is to say.
+func end(code ending) error {
+	if code == fine {
+		return nil
+	}
+	return &ended{code: code}
+}
+
+// run executes one command line and gives the exit code.
+func run(args []string, w world) int {
+	s := &session{world: w}
+	root := newRoot(s)
+	root.SetArgs(args)
+	root.SetIn(w.in)
+	root.SetOut(w.out)
+	root.SetErr(w.err)
+	err := root.Execute()
+	if err == nil {
+		return int(fine)
+	}
+	var e *ended
+	if !errors.As(err, &e) {
+		e = &ended{code: failed, err: err}
+	}
+	if e.err != nil {
+		fmt.Fprintln(w.err, "xfwc: "+strings.TrimRight(e.err.Error(), "\n"))
+	}
+	return int(e.code)
+}
+
+// newRoot builds the whole command tree.
+func newRoot(s *session) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "xfwc",
+		Short: "Compile the policy of an XMPP site into firewall, IDS and proxy rules, and keep it in force",
+		Long: `xfwc reads a policy that says what an XMPP site means to allow, proves that the
+packet filter, the IDS, the proxy and the server all say the same, puts it in
+force, and notices when they stop.
+
+Exit codes of every command:
+  0  fine, nothing to do
+  1  error: invalid policy, failed tool, refused
+  2  differences: the plan has changes, drift was found, goldens or formatting differ
+  3  drift only: this policy was never applied here`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nSee '%s --help'.", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().BoolVar(&s.noColor, "no-color", false, "no colours, as with NO_COLOR in the environment")
+	stateDir := s.env("XFWC_STATE_DIR")
+	if stateDir == "" {
+		stateDir = defaultStateDir
+	}
+	root.PersistentFlags().StringVar(&s.stateDir, "state-dir", stateDir,
+		"where apply keeps its state; XFWC_STATE_DIR in the environment sets the default")
+	root.AddCommand(
+		newInit(s), newCheck(s), newFmt(s), newCompile(s), newLedger(s), newExplain(s),
+		newTest(s), newTry(s),
+		newPlan(s), newApply(s), newConfirm(s), newRollback(s), newDrift(s), newGuard(s),
+		newLock(s), newRules(s), newVersion(s), newMan(s),
+	)
+	return root
+}
+
+// color reports whether text written to a terminal-or-not stream is coloured.
+func (s *session) color(terminal bool) bool {
+	return terminal && !s.noColor && s.env("NO_COLOR") == "" && s.env("TERM") != "dumb"
+}
+
+// note writes a message, which is never part of the result.
+func (s *session) note(format string, args ...any) {
+	fmt.Fprintf(s.err, "xfwc: "+format+"\n", args...)
+}
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value   string
+	allowed []string
+}
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+
+// Set refuses a word that is not on the list.
+func (c *choice) Set(v string) error {
+	if !slices.Contains(c.allowed, v) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.allowed, ", "))
+	}
+	c.value = v
+	return nil
+}
+
+// choiceFlag adds a flag that takes one of the allowed words; the first is the
+// default.
+func choiceFlag(cmd *cobra.Command, name, usage string, allowed ...string) *choice {
+	c := &choice{value: allowed[0], allowed: allowed}
+	cmd.Flags().Var(c, name, usage)
+	// The only error is a flag that does not exist, and it was added above.
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// formatFlag adds --format with text, json and whatever else the command prints.
+func formatFlag(cmd *cobra.Command, more ...string) *choice {
+	return choiceFlag(cmd, "format", "how results are printed", append([]string{"text", "json"}, more...)...)
+}
+
+// isTerminal reports whether a person is at the other end of the file.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"xfwc/compiler"
+	"xfwc/lang/diag"
+)
+
+// newTest builds `xfwc test`.
+func newTest(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "test POLICY",
+		Short: "Run the policy's own tests on the model, or as real packets with --kernel",
+		Long: `test judges every line of the policy's test blocks. On the model a line about
+"any" is judged for every source that the policy distinguishes, not for a
+sample. With --kernel the artefacts are also loaded into throw-away network
+namespaces and real packets are sent.
+
+It exits with 1 when a line does not hold.`,
+		Args: cobra.ExactArgs(1),
+	}
+	kernel := cmd.Flags().Bool("kernel", false, "also send real packets, in throw-away network namespaces")
+	format := formatFlag(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		src, err := compile(args[0], "")
+		if err != nil {
+			return err
+		}
+		// A failed test is the result of this command, not a reason to stop.
+		src.findings = withoutCode(src.findings, "test-failed")
+		if src.policy == nil || diag.HasErrors(src.findings) {
+			return s.refuse(src)
+		}
+		if *kernel {
+			return s.testInKernel(src, format.value)
+		}
+		lines := testLines(compiler.RunTests(src.policy))
+		if format.value == "json" {
+			err = writeJSON(s.out, map[string]any{"policy": src.policy.Name, "tests": lines})
+		} else {
+			err = printTests(s.out, lines)
+		}
+		if err != nil {
+			return err
+		}
+		return s.closeTests(lines, "the model")
+	}
+	return cmd
+}
+
+// testLine is what became of one line of a test block.
+type testLine struct {
+	Test    string     `json:"test"`
+	Line    string     `json:"line"` // file:line
+	Expect  string     `json:"expect"`
+	OK      bool       `json:"ok"`
+	Packets int        `json:"packets"` // how many were judged
+	Witness *explained `json:"witness,omitempty"`
+}
+
+func testLines(rs []compiler.TestResult) []testLine {
+	lines := []testLine{}
+	for _, r := range rs {
+		l := testLine{
+			Test: r.Test.Name, Line: place(r.Test.Origin), Expect: string(r.Test.Kind),
+			OK: r.OK, Packets: r.Packets,
+		}
+		if r.Witness != nil {
+			w := explainPacket(*r.Witness)
+			l.Witness = &w
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// printTests writes the lines below their test, with the packet that
+// contradicts an expectation.
+func printTests(w io.Writer, lines []testLine) error {
+	for i, l := range lines {
+		if i == 0 || lines[i-1].Test != l.Test {
+			if _, err := fmt.Fprintf(w, "%s\n", l.Test); err != nil {
+				return err
+			}
+		}
+		state := "ok  "
+		if !l.OK {
+			state = "FAIL"
+		}
+		if _, err := fmt.Fprintf(w, "  %s  %s  expects %s, %s\n", state, l.Line, l.Expect, count(l.Packets, "packet")); err != nil {
+			return err
+		}
+		if l.Witness != nil {
+			var b strings.Builder
+			if err := l.Witness.print(&b); err != nil {
+				return err
+			}
+			for line := range strings.Lines(b.String()) {
+				if _, err := io.WriteString(w, "        "+line); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// closeTests says how many lines hold; one that does not is exit code 1.
+func (s *session) closeTests(lines []testLine, where string) error {
+	bad := 0
+	for _, l := range lines {
+		if !l.OK {
+			bad++
+		}
+	}
+	if bad > 0 {
+		return &ended{failed, fmt.Errorf("%d of %s do not hold on %s", bad, count(len(lines), "expectation"), where)}
+	}
+	if len(lines) == 0 {
+		s.note("the policy has no test block: nothing was tested")
+		return nil
+	}
+	s.note("%s hold on %s", count(len(lines), "expectation"), where)
+	return nil
+}
+
+// withoutCode drops the findings of one code.
+func withoutCode(fs []diag.Finding, code string) []diag.Finding {
+	var kept []diag.Finding
+	for _, f := range fs {
+		if f.Code != code {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
