@@ -118,6 +118,7 @@ type Server struct {
 	Name      string
 	Software  string // "prosody", "ejabberd", "openfire"
 	Version   string // as stated, "13.0"
+	Config    string // path of its configuration on its machine, as stated; may be empty
 	Domains   []string
 	Addresses []netip.Addr
 	Set       *AddrSet   // Addresses as a set

@@ -1,0 +1,189 @@
+package ir
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxDumped is how many prefixes of a set Dump shows: feeds have very many.
+const maxDumped = 12
+
+// Dump writes what the statements of the policy mean, for goldens and for
+// reading: one thing a line, sets last. Guards, the work of the placement, are
+// left out; they are shown by what backends make of them.
+func (p *Policy) Dump() []byte {
+	d := &dump{sets: map[string]*AddrSet{}}
+	d.line("policy %q owner %q profile %s comply %s", p.Name, p.Owner, p.Profile, list(p.Comply))
+	for _, n := range p.Networks {
+		d.line("network %s = %s", n.Name, d.set(n.Set))
+	}
+	for _, s := range p.Servers {
+		d.line("server %s %s %s serves %s at %s", s.Name, s.Software, s.Version, list(s.Domains), d.set(s.Set))
+		if s.Config != "" {
+			d.line("  config %q", s.Config)
+		}
+		for _, l := range s.Listeners {
+			stated := ""
+			if l.Stated {
+				stated = " stated"
+			}
+			d.line("  %s %s %s bind %s%s", l.Service, Ports([]PortSpan{l.Port}), l.Transport, l.Bind, stated)
+		}
+	}
+	for _, pt := range p.Points {
+		of, exclusive := "", ""
+		if pt.Server != nil {
+			of = " of " + pt.Server.Name
+		}
+		if pt.Exclusive {
+			exclusive = " exclusive"
+		}
+		d.line("point %s %s%s on %s at %s%s", pt.Name, pt.Role, of, pt.Hostname, d.set(pt.Set), exclusive)
+		for _, i := range pt.Interfaces {
+			var faces []string
+			if i.Internet {
+				faces = append(faces, "internet")
+			}
+			for _, n := range i.Networks {
+				faces = append(faces, d.set(n.Set))
+			}
+			d.line("  interface %s faces %s", i.Name, list(faces))
+		}
+		for _, e := range pt.Engines {
+			d.line("  %s", strings.TrimSpace(strings.Join([]string{e.Kind, e.Mode, e.Device}, " ")))
+		}
+	}
+	for _, f := range p.Flows {
+		d.line("flow %s: %s %s from %s to %s %s", f.ID, f.Verdict, f.Kind, d.end(f.From), d.end(f.To), Ports(f.Ports))
+		var more []string
+		if f.Server != nil {
+			more = append(more, "server "+f.Server.Name)
+		}
+		for _, w := range []struct{ name, value string }{{"tls", f.TLS}, {"auth", f.Auth}, {"component", f.Component}, {"peer", f.Peer}} {
+			if w.value != "" {
+				more = append(more, w.name+" "+w.value)
+			}
+		}
+		for _, w := range []struct {
+			name string
+			set  bool
+		}{{"outbound", f.Outbound}, {"on-link", f.OnLink}, {"multicast", f.Multicast}} {
+			if w.set {
+				more = append(more, w.name)
+			}
+		}
+		d.line("  %s  # %s", strings.Join(more, ", "), d.origin(f.Origin))
+		for _, l := range f.Limits {
+			amount := fmt.Sprint(l.Count)
+			if l.Unit != "" {
+				amount += "/" + l.Unit
+			}
+			if l.Burst != 0 {
+				amount += fmt.Sprintf(" burst %d", l.Burst)
+			}
+			d.line("  limit %s: %s %s per %s  # %s", l.ID, l.Kind, amount, l.Key, d.origin(l.Origin))
+		}
+		for _, l := range p.Legs {
+			if l.Flow == f {
+				d.line("  leg %s: %s %s: %s", l.ID, Ports(l.Ports), l.Visibility, l.Reason)
+			}
+		}
+	}
+	for _, c := range p.Content {
+		d.line("content %s: %q then %s  # %s", c.ID, c.Text, list(c.Actions), d.origin(c.Origin))
+		for i, f := range c.On {
+			d.line("  on %s: flow %s", c.OnNames[i], f.ID)
+		}
+	}
+	for _, r := range p.Routes {
+		at := "server " + r.Server.Name
+		if r.Point != nil {
+			at = "point " + r.Point.Name
+		}
+		d.line("route %s %s at %s %s to server %s %s body %d  # %s", r.Kind, r.Path, at, Ports([]PortSpan{r.Listen}), r.Server.Name, Ports([]PortSpan{r.Backend}), r.BodyMax, d.origin(r.Origin))
+	}
+	for _, t := range p.Tests {
+		except := ""
+		if t.Except != nil {
+			except = " except " + d.set(t.Except)
+		}
+		d.line("test %q: %s %s from %s to %s %s%s", t.Name, t.Kind, t.Proto, d.end(t.From), d.end(t.To), Ports(t.Ports), except)
+	}
+	sets := make([]*AddrSet, 0, len(d.sets))
+	for _, s := range d.sets {
+		sets = append(sets, s)
+	}
+	slices.SortFunc(sets, func(a, b *AddrSet) int { return cmp.Compare(a.Name, b.Name) })
+	for _, s := range sets {
+		feed := ""
+		if s.Feed != "" {
+			feed = fmt.Sprintf(" feed %q %s", s.Feed, s.Digest)
+		}
+		var shown []string
+		for _, p := range s.Prefixes[:min(len(s.Prefixes), maxDumped)] {
+			shown = append(shown, p.String())
+		}
+		if more := len(s.Prefixes) - len(shown); more > 0 {
+			shown = append(shown, fmt.Sprintf("and %d more", more))
+		}
+		d.line("set %s%s = %s", s.Name, feed, list(shown))
+	}
+	return d.Bytes()
+}
+
+type dump struct {
+	bytes.Buffer
+	sets map[string]*AddrSet
+}
+
+func (d *dump) line(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	d.WriteString(strings.TrimRight(text, " ") + "\n")
+}
+
+// set notes a set for the end of the dump and gives its name.
+func (d *dump) set(s *AddrSet) string {
+	if s == nil {
+		return "-"
+	}
+	d.sets[s.Name] = s
+	return s.Name
+}
+
+func (d *dump) end(e Endpoint) string {
+	if e.Any {
+		return "any"
+	}
+	return fmt.Sprintf("%q %s", e.Label, d.set(e.Set))
+}
+
+func (d *dump) origin(o Origin) string {
+	return fmt.Sprintf("%s:%d %s", o.Span.Start.Filename, o.Span.Start.Line, o.Label)
+}
+
+func list(words []string) string {
+	if len(words) == 0 {
+		return "-"
+	}
+	return strings.Join(words, ", ")
+}
+
+// Ports writes ports as policies do: tcp/5222, tcp/1024-65535; "all ports" for
+// none.
+func Ports(ps []PortSpan) string {
+	if len(ps) == 0 {
+		return "all ports"
+	}
+	var out []string
+	for _, p := range ps {
+		if p.From == p.To {
+			out = append(out, fmt.Sprintf("%s/%d", p.Proto, p.From))
+		} else {
+			out = append(out, fmt.Sprintf("%s/%d-%d", p.Proto, p.From, p.To))
+		}
+	}
+	return strings.Join(out, ",")
+}

@@ -1,0 +1,282 @@
+package ir
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"xfwc/lang/diag"
+)
+
+// Sanity checks what every later reader of the policy takes for granted, as the
+// types of this package document it. A finding (internal-error) is a mistake of
+// the compiler, never of the policy's author: it is reported rather than met as
+// a crash or as a rule that means something else.
+func (p *Policy) Sanity() []diag.Finding {
+	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}}
+	for _, n := range p.Networks {
+		c.origin("network "+n.Name, n.Origin)
+		c.set("network "+n.Name, n.Set, n.Origin)
+	}
+	for _, s := range p.Servers {
+		c.origin("server "+s.Name, s.Origin)
+		c.set("server "+s.Name, s.Set, s.Origin)
+		c.check(len(s.Addresses) == len(s.Set.prefixes()), s.Origin, "server %s has %d addresses and a set of %d", s.Name, len(s.Addresses), len(s.Set.prefixes()))
+		for _, l := range s.Listeners {
+			c.ports("listener "+l.Service+" of server "+s.Name, []PortSpan{l.Port}, s.Origin)
+			c.check(slices.Contains([]string{"starttls-required", "starttls-optional", "tls", "clear"}, l.Transport), s.Origin, "listener %s of server %s has the transport %q", l.Service, s.Name, l.Transport)
+		}
+		c.check(slices.IsSortedFunc(s.Listeners, func(a, b Listener) int {
+			return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Port.From, b.Port.From))
+		}), s.Origin, "the listeners of server %s are not sorted", s.Name)
+	}
+	for _, pt := range p.Points {
+		what := "point " + pt.Name
+		c.origin(what, pt.Origin)
+		c.set(what, pt.Set, pt.Origin)
+		c.check(pt.Role == Gateway || pt.Role == Host, pt.Origin, "%s has the role %q", what, pt.Role)
+		c.check(pt.Server == nil || slices.Contains(p.Servers, pt.Server), pt.Origin, "%s is host of a server that the policy does not have", what)
+		for _, i := range pt.Interfaces {
+			c.origin(what, i.Origin)
+			for _, n := range i.Networks {
+				c.set(what+" interface "+i.Name, n.Set, i.Origin)
+			}
+		}
+	}
+	for _, f := range p.Flows {
+		c.flow(f)
+	}
+	for _, l := range p.Legs {
+		what := "leg " + l.ID
+		c.check(slices.Contains(p.Flows, l.Flow), l.Origin, "%s is of no flow of the policy", what)
+		c.check(l.Visibility == Clear || l.Visibility == StartTLS || l.Visibility == TLS, l.Origin, "%s has the visibility %q", what, l.Visibility)
+		c.check(l.Reason != "", l.Origin, "%s gives no reason", what)
+		c.ports(what, l.Ports, l.Origin)
+		c.check(len(l.Ports) > 0, l.Origin, "%s has no port", what)
+	}
+	for _, f := range p.Flows {
+		legs := 0
+		for _, l := range p.Legs {
+			if l.Flow == f {
+				legs++
+			}
+		}
+		c.check(f.Verdict != Allow || legs > 0, f.Origin, "flow %s has no leg", f.ID)
+	}
+	for _, r := range p.Content {
+		what := "content " + r.ID
+		c.origin(what, r.Origin)
+		c.check(r.Text != "" && len(r.On) > 0 && len(r.On) == len(r.OnNames), r.Origin, "%s is not whole", what)
+		c.check(len(r.Actions) > 0, r.Origin, "%s does nothing", what)
+		for _, f := range r.On {
+			c.check(slices.Contains(p.Flows, f), r.Origin, "%s is on a flow that the policy does not have", what)
+		}
+		for _, a := range r.Actions {
+			c.check(a == "alert" || a == "drop", r.Origin, "%s has the action %q", what, a)
+		}
+	}
+	for _, r := range p.Routes {
+		what := "route " + r.Path
+		c.origin(what, r.Origin)
+		c.check(strings.HasPrefix(r.Path, "/"), r.Origin, "%s is not absolute", what)
+		c.check(slices.Contains(p.Servers, r.Server), r.Origin, "%s has no server", what)
+		c.ports(what, []PortSpan{r.Listen, r.Backend}, r.Origin)
+	}
+	for _, t := range p.Tests {
+		what := fmt.Sprintf("test %q", t.Name)
+		c.check(t.Kind == ExpectAllow || t.Kind == ExpectDeny, t.Origin, "%s expects %q", what, t.Kind)
+		c.end(what, t.From, t.Origin)
+		c.end(what, t.To, t.Origin)
+		c.check(!t.To.Any, t.Origin, "%s goes to any", what)
+		if t.Except != nil {
+			c.set(what, t.Except, t.Origin)
+		}
+		c.check(len(t.Ports) > 0, t.Origin, "%s has no port", what)
+		c.ports(what, t.Ports, t.Origin)
+	}
+	for _, g := range p.Guards {
+		c.guard(p, g)
+	}
+	return c.found
+}
+
+type sanity struct {
+	found []diag.Finding
+	sets  map[*AddrSet]bool
+	names map[string]*AddrSet
+	ids   map[string]bool
+}
+
+func (c *sanity) check(ok bool, o Origin, format string, args ...any) {
+	if !ok {
+		c.found = append(c.found, diag.New("internal-error", o.Span, fmt.Sprintf(format, args...)))
+	}
+}
+
+func (s *AddrSet) prefixes() []netip.Prefix {
+	if s == nil {
+		return nil
+	}
+	return s.Prefixes
+}
+
+func (c *sanity) origin(what string, o Origin) {
+	c.check(o.Span.IsValid(), o, "%s comes from no line of the policy", what)
+	bad := len(o.Label) > 100 || o.Label == "" || strings.ContainsFunc(o.Label, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(" ._:/,-", r))
+	})
+	c.check(!bad, o, "%s has the label %q", what, o.Label)
+}
+
+// identifier reports whether s is an identifier: a lower-case letter first, then
+// letters, digits and sep.
+func identifier(s string, sep rune, most int) bool {
+	return s != "" && len(s) <= most && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == sep)
+	})
+}
+
+func (c *sanity) set(what string, s *AddrSet, o Origin) {
+	if s == nil {
+		c.check(false, o, "%s has no set of addresses", what)
+		return
+	}
+	if c.sets[s] {
+		return
+	}
+	c.sets[s] = true
+	c.check(identifier(s.Name, '_', 60), o, "%s has a set with the name %q", what, s.Name)
+	c.check(c.names[s.Name] == nil, o, "two sets have the name %s", s.Name)
+	c.names[s.Name] = s
+	for i, p := range s.Prefixes {
+		ok := p.IsValid() && p == p.Masked() && !p.Addr().Is4In6() && p.Addr().Zone() == "" &&
+			(i == 0 || comparePrefixes(s.Prefixes[i-1], p) < 0 && !s.Prefixes[i-1].Overlaps(p))
+		if !ok {
+			c.check(false, o, "set %s is not sorted, disjoint and masked at %s", s.Name, p)
+			return
+		}
+	}
+	c.check(s.Digest == "" || s.Feed != "", o, "set %s has a digest and no feed", s.Name)
+}
+
+func (c *sanity) end(what string, e Endpoint, o Origin) {
+	c.check(e.Label != "", o, "%s has an end without a label", what)
+	c.check(e.Any == (e.Set == nil), o, "%s has an end that is neither any nor a set, or both", what)
+	if e.Set != nil {
+		c.set(what, e.Set, o)
+	}
+}
+
+func (c *sanity) ports(what string, ps []PortSpan, o Origin) {
+	for _, p := range ps {
+		c.check((p.Proto == TCP || p.Proto == UDP) && p.From > 0 && p.From <= p.To, o, "%s has the ports %s %d-%d", what, p.Proto, p.From, p.To)
+	}
+}
+
+func (c *sanity) id(what, id string, o Origin) {
+	c.check(identifier(id, '-', 60), o, "%s has the ID %q", what, id)
+	c.check(!c.ids[id], o, "two flows or limits have the ID %s", id)
+	c.ids[id] = true
+}
+
+func (c *sanity) flow(f *Flow) {
+	what := "flow " + f.ID
+	c.id("a flow", f.ID, f.Origin)
+	c.origin(what, f.Origin)
+	c.check(f.Verdict == Allow || f.Verdict == Deny, f.Origin, "%s has no verdict", what)
+	c.check(slices.Contains([]FlowKind{Clients, Federation, Component, Web, Serverless, Access}, f.Kind), f.Origin, "%s has the kind %q", what, f.Kind)
+	c.check(slices.Contains([]string{"", "required", "optional", "none", "direct"}, f.TLS), f.Origin, "%s has TLS %q", what, f.TLS)
+	c.check(slices.Contains([]string{"", "external", "dialback", "dialback-tls"}, f.Auth), f.Origin, "%s has auth %q", what, f.Auth)
+	c.end(what, f.From, f.Origin)
+	c.end(what, f.To, f.Origin)
+	c.ports(what, f.Ports, f.Origin)
+	c.check(len(f.Ports) > 0 || f.Verdict == Deny && f.To.Any, f.Origin, "%s has no port", what)
+	c.check(!f.Multicast || f.OnLink, f.Origin, "%s is multicast and may leave the link", what)
+	for _, l := range f.Limits {
+		c.id("a limit", l.ID, l.Origin)
+		c.origin("limit "+l.ID, l.Origin)
+		c.check(l.Count > 0 && (l.Kind == Connections || l.Kind == Attempts), l.Origin, "limit %s bounds nothing", l.ID)
+		c.check(l.Key == PerSource || l.Key == PerPeer || l.Key == Global, l.Origin, "limit %s has the key %q", l.ID, l.Key)
+		unit := slices.Contains([]string{"second", "minute", "hour", "day"}, l.Unit)
+		c.check(unit == (l.Kind == Attempts) && (unit || l.Unit == "" && l.Burst == 0), l.Origin, "limit %s has the unit %q", l.ID, l.Unit)
+	}
+}
+
+func (c *sanity) guard(p *Policy, g *Guard) {
+	if g.Point == nil || !slices.Contains(p.Points, g.Point) {
+		c.check(false, Origin{}, "a guard is at no point of the policy")
+		return
+	}
+	o := g.Point.Origin
+	what := fmt.Sprintf("guard %s of point %s", g.Hook, g.Point.Name)
+	c.check(g.Hook == Input || g.Hook == Output || g.Hook == Forward, o, "%s has no hook", what)
+	names := map[string]bool{}
+	for _, e := range g.Confine {
+		c.entry(what, e)
+	}
+	for i, s := range g.Services {
+		where := what + " service " + s.Name
+		c.check(identifier(s.Name, '_', 40) && !names[s.Name], o, "%s has no name of its own", where)
+		names[s.Name] = true
+		c.ports(where, s.Ports, o)
+		c.check(s.Ports != nil || s.Addrs != nil, o, "%s holds every packet", where)
+		for j := 1; j < len(s.Ports); j++ {
+			a, b := s.Ports[j-1], s.Ports[j]
+			c.check(a.Proto != b.Proto || a.To < b.From, o, "%s has ports that are not sorted and disjoint", where)
+		}
+		for _, other := range g.Services[:i] {
+			shared := s.BySource == other.BySource && portsMeet(s.Ports, other.Ports) && addrsMeet(s.Addrs, other.Addrs)
+			c.check(!shared, o, "%s and service %s hold the same packets", where, other.Name)
+		}
+		for _, e := range s.Entries {
+			c.entry(where, e)
+		}
+		if s.Rest == nil {
+			c.check(false, o, "%s says nothing of the rest", where)
+			continue
+		}
+		c.entry(where, s.Rest)
+	}
+}
+
+func (c *sanity) entry(where string, e *Entry) {
+	c.check(identifier(e.ID, '-', 60), e.Origin, "%s has an entry with the ID %q", where, e.ID)
+	c.check(e.Verdict == Allow || e.Verdict == Deny || e.Verdict == Untouched, e.Origin, "%s: entry %s has no verdict", where, e.ID)
+	c.check(len(e.Limits) == 0 || e.Verdict == Allow, e.Origin, "%s: entry %s limits what it does not allow", where, e.ID)
+	for _, s := range []*AddrSet{e.Match.Src, e.Match.Dst} {
+		if s != nil {
+			for i := 1; i < len(s.Prefixes); i++ {
+				if comparePrefixes(s.Prefixes[i-1], s.Prefixes[i]) >= 0 {
+					c.check(false, e.Origin, "%s: entry %s has a set that is not sorted", where, e.ID)
+					break
+				}
+			}
+		}
+	}
+	c.ports(where, e.Match.SrcPorts, e.Origin)
+	c.ports(where, e.Match.DstPorts, e.Origin)
+}
+
+func portsMeet(a, b []PortSpan) bool {
+	if a == nil || b == nil {
+		return true
+	}
+	for _, x := range a {
+		for _, y := range b {
+			if x.Proto == y.Proto && x.From <= y.To && y.From <= x.To {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func addrsMeet(a, b *AddrSet) bool {
+	if a == nil || b == nil {
+		return true
+	}
+	_, meet := a.Overlap(b)
+	return meet
+}

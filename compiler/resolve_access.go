@@ -1,0 +1,302 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// Allow and deny statements, and what every flow shows on the wire.
+
+// target is a service that access is given to.
+type target struct {
+	words     string // admin of chat
+	id        string // admin-chat
+	end       ir.Endpoint
+	ports     []ir.PortSpan
+	server    *ir.Server
+	component string
+}
+
+func (s *state) resolveAccess() {
+	type said struct {
+		verdict string
+		at      diag.Span
+	}
+	before := map[string]said{}
+	each(s, func(d *lang.Decl) *lang.AccessDecl { return d.Access }, func(d *lang.AccessDecl) {
+		verdict := map[string]ir.Verdict{"allow": ir.Allow, "deny": ir.Deny}[d.Verdict]
+		var targets []*target
+		for _, t := range d.To {
+			if found := s.target(t); found != nil {
+				targets = append(targets, found)
+			}
+		}
+		if d.To == nil {
+			if verdict == ir.Allow {
+				s.addRemedy("value-missing", d.Span(), "allow does not state what it gives access to", "Add to and the services, such as to ssh of edge.")
+				return
+			}
+			// Everything that the policy guards: no ports and any destination.
+			targets = []*target{{end: anyEnd}}
+		}
+		for _, w := range d.Who {
+			o := origin(d.Span(), d.Verdict+" "+w.Text)
+			end, ok := s.endpoint([]*lang.Word{w}, "from_"+d.Verdict+"_"+w.Text, true, o)
+			if !ok {
+				continue
+			}
+			if d.Network && !end.Any && !strings.HasPrefix(end.Label, "network ") {
+				s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no network is named %s", quoted(w.Text)), "Remove the word network, or define the network.")
+				continue
+			}
+			if end.Any && d.To == nil {
+				s.addRemedy("value-invalid", w.Span(), "deny any would close every service of the policy", "Name the networks to deny, or the services behind to.")
+				continue
+			}
+			for _, t := range targets {
+				key := w.Text + " " + t.words
+				if old, ok := before[key]; ok {
+					summary := fmt.Sprintf("%s %s is stated twice", d.Verdict, strings.TrimSpace(key))
+					if old.verdict != d.Verdict {
+						summary = fmt.Sprintf("%s is denied and allowed", strings.TrimSpace(strings.Replace(key, " ", " to ", 1)))
+					}
+					s.add("value-conflict", d.Span(), summary, diag.Label{Span: old.at, Text: "stated here"})
+					continue
+				}
+				before[key] = said{d.Verdict, d.Span()}
+				f := &ir.Flow{Kind: ir.Access, Verdict: verdict, From: end, To: t.end, Ports: t.ports, Server: t.server, Component: t.component}
+				label := d.Verdict + " " + end.Label
+				if t.words != "" {
+					label += " to " + t.words
+				}
+				f.Origin = origin(d.Span(), label)
+				parts := []string{d.Verdict, w.Text}
+				if t.id != "" {
+					parts = append(parts, t.id)
+				}
+				f.ID = s.id(parts...)
+				s.flow(f)
+			}
+		}
+	})
+	s.policyOrder()
+}
+
+// sshPort is the service that administrators reach machines by (RFC 4253
+// section 4.1).
+const sshPort = 22
+
+// target finds the service that a target names; nil when it is unknown.
+func (s *state) target(t *lang.Target) *target {
+	service := t.Service.Text
+	n := s.lookup(t.Of, "server", "point")
+	if n == nil || n.set() == nil {
+		return nil
+	}
+	out := &target{words: service + " of " + t.Of.Text, id: service + "-" + t.Of.Text, end: ir.Endpoint{Label: n.kind + " " + t.Of.Text, Set: n.set()}}
+	if n.server != nil {
+		out.server = n.server
+	}
+	if t.Component != nil {
+		if service != "component" {
+			s.addRemedy("value-invalid", t.Component.Span(), fmt.Sprintf("%s has no name of its own", service), "Write "+service+" of "+t.Of.Text+".")
+			return nil
+		}
+		out.words, out.id = "component "+t.Component.Text+" of "+t.Of.Text, "component-"+t.Component.Text+"-"+t.Of.Text
+	}
+	if n.kind == "point" && len(n.set().Prefixes) == 0 {
+		s.addRemedy("value-missing", t.Of.Span(), fmt.Sprintf("point %s states no address", t.Of.Text), "State its address.", diag.Label{Span: n.word.Span(), Text: "stated here"})
+		return nil
+	}
+	if proto, ports, ok := strings.Cut(service, "/"); ok {
+		from, to, good := parsePorts(ports)
+		if !good || proto != "tcp" && proto != "udp" {
+			s.addRemedy("value-invalid", t.Service.Span(), fmt.Sprintf("%s is no service", quoted(service)), "Write a protocol and a port, such as tcp/8443 or udp/5000-5010.")
+			return nil
+		}
+		out.ports = []ir.PortSpan{{Proto: ir.Proto(proto), From: from, To: to}}
+		return out
+	}
+	if service == "ssh" {
+		out.ports = []ir.PortSpan{tcpPort(sshPort)}
+		return out
+	}
+	// All other services are those of a server: of the one that is named, or
+	// the one that runs on the point.
+	srv := n.server
+	if n.point != nil {
+		srv = n.point.Server
+	}
+	if srv == nil {
+		s.addRemedy("name-unknown", t.Service.Span(), fmt.Sprintf("point %s is not the host of a server, and has no service %s", t.Of.Text, quoted(service)),
+			suggest(service, []string{"ssh"})+"Write ssh, or a protocol and a port such as tcp/8443.", diag.Label{Span: n.word.Span(), Text: "the point"})
+		return nil
+	}
+	out.server = srv
+	return s.serviceOf(t, srv, out)
+}
+
+func (s *state) serviceOf(t *lang.Target, srv *ir.Server, out *target) *target {
+	service := t.Service.Text
+	switch service {
+	case "clients", "federation":
+		out.ports = slices.Concat(servicePorts(srv, service), servicePorts(srv, service+"-tls"))
+	case "component":
+		if t.Component == nil {
+			out.ports = slices.Concat(servicePorts(srv, "component"), servicePorts(srv, "component-tls"))
+			break
+		}
+		for _, c := range s.comps[t.Component.Text] {
+			if c.server == srv {
+				if c.flow == nil || c.flow.Outbound {
+					s.addRemedy("value-invalid", t.Component.Span(), fmt.Sprintf("component %s has no port at server %s", t.Component.Text, srv.Name), "Only components that dial the server have one.", diag.Label{Span: c.at, Text: "the component"})
+					return nil
+				}
+				out.ports, out.component = c.flow.Ports, t.Component.Text
+			}
+		}
+		if out.ports == nil {
+			s.unknownComponent(t.Component)
+			return nil
+		}
+	case "web":
+		for _, d := range s.decls {
+			if w := s.webs[d.Web]; d.Web != nil && w != nil && w.server == srv {
+				out.ports = []ir.PortSpan{w.listen}
+				if w.point != nil {
+					out.end = ir.Endpoint{Label: "point " + w.point.Name, Set: w.point.Set}
+				}
+			}
+		}
+		if out.ports == nil {
+			out.ports = slices.Concat(servicePorts(srv, "http"), servicePorts(srv, "https"))
+		}
+	default:
+		out.ports = servicePorts(srv, service)
+	}
+	out.ports = sortPorts(slices.Clone(out.ports))
+	if len(out.ports) > 0 {
+		return out
+	}
+	if srv.Software == "" {
+		return nil // what it listens on is not known, and that has been reported
+	}
+	services := []string{"ssh"}
+	for _, l := range srv.Listeners {
+		if !slices.Contains(services, l.Service) {
+			services = append(services, l.Service)
+		}
+	}
+	s.addRemedy("name-unknown", t.Service.Span(), fmt.Sprintf("server %s (%s %s) has no service %s", srv.Name, srv.Software, srv.Version, quoted(service)),
+		suggest(service, services)+"It has "+strings.Join(services, ", ")+"; others are written as tcp/8443.", diag.Label{Span: srv.Origin.Span, Text: "the server"})
+	return nil
+}
+
+func (s *state) unknownComponent(w *lang.Word) {
+	names := make([]string, 0, len(s.comps))
+	for name := range s.comps {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no component is named %s", quoted(w.Text)), suggest(w.Text, names)+"Define the component, or correct its name.")
+}
+
+// resolveLegs says of every allowed flow what a device on the wire can read.
+func (s *state) resolveLegs() {
+	for _, f := range s.p.Flows {
+		if f.Verdict != ir.Allow {
+			continue
+		}
+		direct := s.direct[f]
+		var rest []ir.PortSpan
+		for _, p := range f.Ports {
+			if !slices.Contains(direct, p) {
+				rest = append(rest, p)
+			}
+		}
+		if len(direct) > 0 {
+			s.leg(f, direct, ir.TLS, "TLS comes first on this port (XEP-0368).")
+		}
+		if len(rest) == 0 {
+			continue
+		}
+		switch f.Kind {
+		case ir.Clients, ir.Federation:
+			switch f.TLS {
+			case "none":
+				s.leg(f, rest, ir.Clear, "The policy states tls none.")
+			case "optional":
+				s.leg(f, rest, ir.StartTLS, "Clear until STARTTLS succeeds, and to the end where nobody asks for it (RFC 6120 section 5).")
+			default:
+				s.leg(f, rest, ir.StartTLS, "Clear until STARTTLS succeeds, then TLS (RFC 6120 section 5).")
+			}
+		case ir.Component:
+			s.leg(f, rest, ir.Clear, "The component protocol has no TLS (XEP-0114 section 3).")
+		case ir.Web:
+			switch {
+			case f.TLS == "required":
+				s.leg(f, rest, ir.TLS, "HTTP within TLS.")
+			case strings.HasPrefix(f.From.Label, "point "):
+				s.leg(f, rest, ir.Clear, "TLS ends at "+f.From.Label+", so the leg to the server is clear HTTP.")
+			default:
+				s.leg(f, rest, ir.Clear, "The policy states tls none.")
+			}
+		case ir.Serverless:
+			if f.Multicast {
+				s.leg(f, rest, ir.Clear, "Multicast DNS is clear (RFC 6762).")
+			} else {
+				s.leg(f, rest, ir.Clear, "Serverless streams are clear unless both sides negotiate TLS (XEP-0174 section 13.1).")
+			}
+		default:
+			s.accessLegs(f, rest)
+		}
+	}
+}
+
+// accessLegs goes by what is known of the ports.
+func (s *state) accessLegs(f *ir.Flow, ports []ir.PortSpan) {
+	byKind := map[ir.Visibility][]ir.PortSpan{}
+	for _, p := range ports {
+		v := ir.Clear
+		if p == tcpPort(sshPort) {
+			v = ir.TLS
+		}
+		if f.Server != nil {
+			for _, l := range f.Server.Listeners {
+				if l.Port != p {
+					continue
+				}
+				switch l.Transport {
+				case "tls":
+					v = ir.TLS
+				case "starttls-required", "starttls-optional":
+					v = ir.StartTLS
+				}
+			}
+		}
+		byKind[v] = append(byKind[v], p)
+	}
+	for _, v := range []ir.Visibility{ir.Clear, ir.StartTLS, ir.TLS} {
+		if len(byKind[v]) == 0 {
+			continue
+		}
+		reason := map[ir.Visibility]string{
+			ir.Clear:    "Nothing says that this port is encrypted, so it is taken to be clear.",
+			ir.StartTLS: "Clear until STARTTLS succeeds, then TLS (RFC 6120 section 5).",
+			ir.TLS:      "The service is encrypted from the start.",
+		}[v]
+		s.leg(f, byKind[v], v, reason)
+	}
+}
+
+func (s *state) leg(f *ir.Flow, ports []ir.PortSpan, v ir.Visibility, reason string) {
+	s.p.Legs = append(s.p.Legs, &ir.Leg{
+		ID: f.ID + "-" + string(v), Flow: f, From: f.From.Label, To: f.To.Label, FromSet: f.From.Set, ToSet: f.To.Set,
+		Ports: ports, Visibility: v, Reason: reason, Origin: f.Origin,
+	})
+}

@@ -1,0 +1,336 @@
+package compiler
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// Content rules, the paths that proxies serve, and the policy's own tests.
+
+func (s *state) resolveContent() {
+	first := map[string]diag.Span{}
+	each(s, func(d *lang.Decl) *lang.ContentDecl { return d.Content }, func(d *lang.ContentDecl) {
+		name := d.Name.Text
+		ok := s.validName(d.Name, "content rule")
+		if old, taken := first[name]; taken {
+			s.add("name-duplicate", d.Name.Span(), fmt.Sprintf("content %s is stated twice", name), diag.Label{Span: old, Text: "first stated here"})
+			return
+		}
+		first[name] = d.Name.Span()
+		c := &ir.ContentRule{ID: name, Origin: origin(until(d, d.Name), "content "+name)}
+		seen := once{}
+		for _, i := range d.Body.Items {
+			switch {
+			case i.Match != nil:
+				if !seen.seen(s, "match", i) {
+					ok = s.match(c, i.Match) && ok
+				}
+			case i.On != nil:
+				seen["on"] = i.Span()
+				for _, subject := range i.On {
+					ok = s.contentOn(c, subject) && ok
+				}
+			case i.Then != nil:
+				if seen.seen(s, "then", i) {
+					continue
+				}
+				for _, w := range i.Then {
+					action := s.oneOf(w, "the action of a content rule", "alert", "drop")
+					if action == "" {
+						ok = false
+					} else if slices.Contains(c.Actions, action) {
+						s.add("value-conflict", w.Span(), fmt.Sprintf("action %s is stated twice", action))
+					} else {
+						c.Actions = append(c.Actions, action)
+					}
+				}
+			}
+		}
+		for _, what := range []string{"match", "on", "then"} {
+			if _, stated := seen[what]; !stated {
+				ok = false
+				s.addRemedy("value-missing", c.Origin.Span, fmt.Sprintf("content %s has no %s", name, what), map[string]string{
+					"match": `Add match text "…".`,
+					"on":    "Add on and the statements whose traffic it reads, such as on component irc.",
+					"then":  "Add then alert, or then alert, drop.",
+				}[what])
+			}
+		}
+		if ok {
+			s.p.Content = append(s.p.Content, c)
+		}
+	})
+}
+
+func (s *state) match(c *ir.ContentRule, m *lang.MatchItem) bool {
+	if s.oneOf(m.What, "what a content rule matches", "text") == "" {
+		return false
+	}
+	c.Text = m.Text.Value()
+	if c.Text == "" {
+		s.addRemedy("value-invalid", m.Text.Span(), "the text to match is empty", "Write the text to find.")
+		return false
+	}
+	return true
+}
+
+// contentOn adds the flows that a subject means.
+func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
+	var server *ir.Server
+	if subject.Of != nil {
+		if server = s.server(subject.Of); server == nil {
+			return false
+		}
+	}
+	name := ""
+	if subject.Name != nil {
+		name = subject.Name.Text
+	}
+	var pick func(*ir.Flow) bool
+	switch subject.Kind {
+	case "component":
+		if name != "" && s.comps[name] == nil {
+			s.unknownComponent(subject.Name)
+			return false
+		}
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Component && (name == "" || f.Component == name) }
+	case "peer":
+		domain := strings.ToLower(name)
+		pick = func(f *ir.Flow) bool {
+			return f.Kind == ir.Federation && f.Peer != "" && (name == "" || f.Peer == domain)
+		}
+	case "clients":
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Clients }
+	case "federation":
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Federation }
+	case "web":
+		// Behind a proxy only the leg to the server can be read: that leg carries
+		// everything that web clients say.
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Web && s.lastLeg(f) }
+	case "serverless":
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Serverless && !f.Multicast }
+	default:
+		s.addRemedy("value-invalid", subject.Span(), fmt.Sprintf("%s has no traffic that a content rule could read", subject), "Name clients, federation, a peer, a component, web or serverless.")
+		return false
+	}
+	if subject.Name != nil && subject.Kind != "component" && subject.Kind != "peer" {
+		s.addRemedy("value-invalid", subject.Name.Span(), fmt.Sprintf("%s has no name of its own", subject.Kind), fmt.Sprintf("Write %s of SERVER.", subject.Kind))
+		return false
+	}
+	found := false
+	for _, f := range s.p.Flows {
+		if f.Verdict != ir.Allow || !pick(f) || server != nil && f.Server != server {
+			continue
+		}
+		found = true
+		if slices.Contains(c.On, f) {
+			continue
+		}
+		c.On = append(c.On, f)
+		c.OnNames = append(c.OnNames, subject.String())
+	}
+	if !found {
+		if s.statedBroken(subject) {
+			return false // the statement is there, and its errors have been reported
+		}
+		var names []string
+		for _, f := range s.p.Flows {
+			if f.Peer != "" {
+				names = append(names, f.Peer)
+			}
+		}
+		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.")
+	}
+	return found
+}
+
+// lastLeg reports whether no other flow of the same web statement follows f.
+func (s *state) lastLeg(f *ir.Flow) bool {
+	for _, w := range s.webs {
+		if w.flow == f {
+			return true
+		}
+	}
+	return false
+}
+
+// statedBroken reports whether the subject's statement exists.
+func (s *state) statedBroken(subject *lang.Subject) bool {
+	spans, _ := subjectSpans(s.decls, subject)
+	return len(spans) > 0
+}
+
+func (s *state) resolveRoutes() {
+	type place struct {
+		point  *ir.Point
+		server *ir.Server
+		listen ir.PortSpan
+		path   string
+	}
+	first := map[place]diag.Span{}
+	each(s, func(d *lang.Decl) *lang.WebDecl { return d.Web }, func(d *lang.WebDecl) {
+		w := s.webs[d]
+		for _, i := range d.Body.Items {
+			if i.Route == nil {
+				continue
+			}
+			r := &ir.HTTPRoute{Kind: i.Route.Kind, Path: i.Route.Path.Value()}
+			ok := s.path(i.Route.Path)
+			if i.Route.Body != nil {
+				seen := once{}
+				for _, l := range i.Route.Body.Items {
+					if l.Body == nil || seen.seen(s, "body", l) {
+						continue
+					}
+					var good bool
+					r.BodyMax, good = s.size(l.Body)
+					ok = ok && good
+				}
+			}
+			if !ok || w == nil {
+				continue
+			}
+			at := place{w.point, w.server, w.listen, r.Path}
+			if w.point != nil {
+				at.server = nil // two servers behind one proxy share its paths
+			}
+			if old, taken := first[at]; taken {
+				s.addRemedy("name-duplicate", i.Route.Path.Span(), fmt.Sprintf("path %s is served twice", quoted(r.Path)), "Give one of them another path.", diag.Label{Span: old, Text: "first stated here"})
+				continue
+			}
+			first[at] = i.Route.Path.Span()
+			r.Point, r.Server, r.Listen, r.Backend = w.point, w.server, w.listen, w.backend
+			r.Origin = origin(until(i.Route, i.Route.Path), fmt.Sprintf("%s %s of %s", r.Kind, r.Path, w.server.Name))
+			s.p.Routes = append(s.p.Routes, r)
+		}
+	})
+}
+
+// path checks an HTTP path: absolute, and of the letters that RFC 3986 section
+// 3.3 allows in one without escapes.
+func (s *state) path(p *lang.Str) bool {
+	v := p.Value()
+	const most = 200
+	bad := ""
+	switch {
+	case !strings.HasPrefix(v, "/"):
+		bad = "does not start with /"
+	case len(v) > most:
+		bad = fmt.Sprintf("is longer than %d characters", most)
+	case strings.Contains(v, "//") || slices.Contains(strings.Split(v, "/"), "..") || slices.Contains(strings.Split(v, "/"), "."):
+		bad = "is not in its shortest form"
+	}
+	for i := range len(v) {
+		if c := v[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-._~!$&'()*+,;=:@", c) >= 0) {
+			bad = fmt.Sprintf("holds %q", c)
+			break
+		}
+	}
+	if bad == "" {
+		return true
+	}
+	s.addRemedy("value-invalid", p.Span(), fmt.Sprintf("the path %s %s", quoted(v), bad), `Write a path such as "/http-bind".`)
+	return false
+}
+
+func (s *state) resolveTests() {
+	first := map[string]diag.Span{}
+	line := 0
+	each(s, func(d *lang.Decl) *lang.TestDecl { return d.Test }, func(d *lang.TestDecl) {
+		name := d.Name.Value()
+		if old, taken := first[name]; taken {
+			s.add("name-duplicate", d.Name.Span(), fmt.Sprintf("test %s is there twice", quoted(name)), diag.Label{Span: old, Text: "first stated here"})
+		}
+		first[name] = d.Name.Span()
+		if len(d.Body.Items) == 0 {
+			s.addRemedy("value-missing", d.Name.Span(), fmt.Sprintf("test %s expects nothing", quoted(name)), "Add what it expects, such as deny tcp any -> chat:5347.")
+		}
+		for _, l := range d.Body.Items {
+			line++
+			if t := s.test(l, line); t != nil {
+				t.Name = name
+				s.p.Tests = append(s.p.Tests, t)
+			}
+		}
+	})
+}
+
+func (s *state) test(l *lang.TestLine, line int) *ir.Test {
+	o := origin(l.Span(), fmt.Sprintf("%s %s %s - %s", l.Verdict, l.Proto.Text, l.From.Text, l.To.Text))
+	t := &ir.Test{Kind: map[string]ir.TestKind{"allow": ir.ExpectAllow, "deny": ir.ExpectDeny}[l.Verdict], Origin: o}
+	proto := s.oneOf(l.Proto, "the protocol of a test", "tcp", "udp")
+	t.Proto = ir.Proto(proto)
+	from, ok := s.endpoint([]*lang.Word{l.From}, fmt.Sprintf("test_%d_from", line), true, o)
+	t.From = from
+	ok = s.testTo(t, l.To, line) && ok && proto != ""
+	if l.Except != nil {
+		except, good := s.endpoint(l.Except, fmt.Sprintf("test_%d_except", line), false, o)
+		t.Except = except.Set
+		ok = ok && good
+	}
+	if !ok {
+		return nil
+	}
+	return t
+}
+
+// testTo reads name:port, address:port or [address]:port.
+func (s *state) testTo(t *ir.Test, w *lang.Word, line int) bool {
+	form := "Write a server, point or address and a port, such as chat:5222 or [2001:db8::1]:5222."
+	i := strings.LastIndexByte(w.Text, ':')
+	if i < 0 {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s lacks a port", quoted(w.Text)), form)
+		return false
+	}
+	host := w.Text[:i]
+	from, to, ok := parsePorts(w.Text[i+1:])
+	if !ok {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no port or range of ports", quoted(w.Text[i+1:])), form)
+		return false
+	}
+	t.Ports = []ir.PortSpan{{Proto: t.Proto, From: from, To: to}}
+	inner := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	bracketed := len(inner) == len(host)-2
+	if !bracketed && (len(inner) != len(host) || strings.Contains(host, ":")) {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no address and port", quoted(w.Text)), form)
+		return false
+	}
+	if bracketed || looksNumeric(host) {
+		a, wrong := parseAddr(inner)
+		if wrong != "" || bracketed != a.Is6() {
+			if wrong == "" {
+				wrong = "only IPv6 addresses stand in brackets"
+			}
+			s.addRemedy("value-invalid", w.Span(), wrong, form)
+			return false
+		}
+		t.To = ir.Endpoint{Label: a.String(), Set: s.addrSet(fmt.Sprintf("test_%d_to", line), t.Origin, hostPrefixes([]netip.Addr{a}))}
+		return true
+	}
+	n, known := s.names[host]
+	if !known || n.kind == "network" {
+		what := "no server or point is named " + quoted(host)
+		if known {
+			what = host + " is a network, and a test is about a server, a point or an address"
+		}
+		s.addRemedy("name-unknown", w.Span(), what, suggest(host, s.namesOf("server", "point"))+form)
+		return false
+	}
+	n.used = true
+	set := n.set()
+	if set == nil || len(set.Prefixes) == 0 {
+		if set != nil && n.kind == "point" {
+			s.addRemedy("value-missing", w.Span(), fmt.Sprintf("point %s states no address", host), "State its address, or write the address here.", diag.Label{Span: n.word.Span(), Text: "stated here"})
+		}
+		return false
+	}
+	t.To = ir.Endpoint{Label: n.kind + " " + host, Set: set}
+	t.ToSrv, t.ToPt = n.server, n.point
+	return true
+}

@@ -1,0 +1,481 @@
+package compiler
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// Networks, servers and points: where things are.
+
+func (s *state) resolveNetworks() {
+	each(s, func(d *lang.Decl) *lang.NetworkDecl { return d.Network }, func(d *lang.NetworkDecl) {
+		n := s.names[d.Name.Text]
+		if n == nil || n.decl != d {
+			return // a second one of the name, which has been reported
+		}
+		s.network(n, nil)
+		s.p.Networks = append(s.p.Networks, n.net)
+	})
+}
+
+// network gives a network its addresses; path holds the networks that led here.
+func (s *state) network(n *named, path []*named) {
+	const untouched, atWork, done = 0, 1, 2
+	if n.state != untouched {
+		return
+	}
+	n.state = atWork
+	d := n.decl
+	o := origin(until(d, d.Name), "network "+d.Name.Text)
+	var ps []netip.Prefix
+	for _, w := range d.Items {
+		other, ok := s.names[w.Text]
+		switch {
+		case ok && other.kind == "network":
+			other.used = true
+			if other.state == atWork {
+				s.circle(w, other, append(path, n))
+				continue
+			}
+			s.network(other, append(path, n))
+			ps = append(ps, other.net.Set.Prefixes...)
+		case ok:
+			s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("%s is a %s, and a network is made of networks, addresses and prefixes", w.Text, other.kind),
+				"Write its addresses.", diag.Label{Span: other.word.Span(), Text: "stated here"})
+		case looksNumeric(w.Text):
+			p, wrong := parsePrefix(w.Text)
+			if wrong != "" {
+				s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.")
+				continue
+			}
+			ps = append(ps, p)
+		case w.Text == "any" || w.Text == "internet":
+			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no part of a network", w.Text), "Use any in a from list, or internet behind faces.")
+		default:
+			s.lookup(w, "network")
+		}
+	}
+	set := s.addrSet("net_"+d.Name.Text, o, ps)
+	if d.Feed != nil {
+		s.feed(d, set)
+	}
+	n.net = &ir.Network{Name: d.Name.Text, Set: set, Origin: o}
+	n.state = done
+}
+
+// circle reports networks that name each other, at the name that closes it.
+func (s *state) circle(w *lang.Word, first *named, path []*named) {
+	at := slices.Index(path, first)
+	var words []string
+	var labels []diag.Label
+	for _, n := range path[at:] {
+		words = append(words, n.word.Text)
+		labels = append(labels, diag.Label{Span: n.word.Span(), Text: "part of the circle"})
+	}
+	words = append(words, first.word.Text)
+	s.addRemedy("value-conflict", w.Span(), "networks name each other in a circle: "+strings.Join(words, ", "), "Write the addresses in one of them.", labels...)
+}
+
+// feed reads the addresses of a feed into its set.
+func (s *state) feed(d *lang.NetworkDecl, set *ir.AddrSet) {
+	stated := d.Feed.Path.Value()
+	set.Feed = stated
+	if stated == "" {
+		s.add("feed-unreadable", d.Feed.Path.Span(), "the feed has no path")
+		return
+	}
+	file := stated
+	if !path.IsAbs(file) {
+		file = path.Join(path.Dir(d.Feed.Path.Span().Start.Filename), file)
+	}
+	if s.in.ReadFeed == nil {
+		s.add("feed-unreadable", d.Feed.Path.Span(), fmt.Sprintf("feed %s cannot be read here", quoted(stated)))
+		return
+	}
+	src, err := s.in.ReadFeed(file)
+	if err != nil {
+		s.add("feed-unreadable", d.Feed.Path.Span(), fmt.Sprintf("feed %s cannot be read: %s", quoted(stated), err))
+		return
+	}
+	ps, fs := ParseFeed(file, src)
+	for i := range fs {
+		fs[i].Labels = append(fs[i].Labels, diag.Label{Span: d.Feed.Path.Span(), Text: "the feed is named here"})
+	}
+	s.found = append(s.found, fs...)
+	set.Prefixes = ps
+	set.Digest = FeedDigest(ps)
+	if len(ps) == 0 && len(fs) == 0 {
+		s.add("feed-empty", d.Feed.Path.Span(), fmt.Sprintf("feed %s holds no address", quoted(stated)))
+	}
+	if locked := s.in.Lock.Feed(stated); locked != nil && locked.Digest != set.Digest {
+		s.add("lock-stale", d.Feed.Path.Span(), fmt.Sprintf("feed %s has %d entries and is not the one that was locked, with %d", quoted(stated), len(ps), locked.Entries),
+			diag.Label{Span: locked.Span, Text: "recorded here"})
+	}
+}
+
+// serviceNames are what a server can be stated to listen for.
+var serviceNames = []string{
+	"admin", "clients", "clients-tls", "cluster", "component", "component-tls", "federation", "federation-tls",
+	"http", "https", "mqtt", "proxy65", "stun",
+}
+
+// serviceProto is the transport protocol of a service by its nature.
+func serviceProto(service string) ir.Proto {
+	if service == "stun" {
+		return ir.UDP
+	}
+	return ir.TCP
+}
+
+// serviceTransport is what a listener speaks that the table says nothing of.
+func serviceTransport(service string) string {
+	switch service {
+	case "clients", "federation":
+		return "starttls-required"
+	case "clients-tls", "federation-tls", "component-tls", "https":
+		return "tls"
+	}
+	return "clear"
+}
+
+func (s *state) resolveServers() {
+	domains := map[string]diag.Span{}
+	owners := map[netip.Addr]*lang.Word{}
+	each(s, func(d *lang.Decl) *lang.ServerDecl { return d.Server }, func(d *lang.ServerDecl) {
+		n := s.names[d.Name.Text]
+		if n == nil || n.word != d.Name {
+			return
+		}
+		srv := &ir.Server{Name: d.Name.Text, Origin: origin(until(d, d.Name), "server "+d.Name.Text)}
+		seen := once{}
+		var ports []*lang.PortItem
+		for _, i := range d.Body.Items {
+			switch {
+			case i.Software != nil:
+				if !seen.seen(s, "software", i) {
+					s.software(srv, i.Software)
+				}
+			case i.Config != nil:
+				if !seen.seen(s, "config", i) {
+					srv.Config = i.Config.Value()
+				}
+			case i.Domain != nil:
+				seen["domain"] = i.Span()
+				for _, w := range i.Domain {
+					name, ok := s.domain(w)
+					if !ok {
+						continue
+					}
+					if first, taken := domains[name]; taken {
+						s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is served twice", name), diag.Label{Span: first, Text: "first stated here"})
+						continue
+					}
+					domains[name] = w.Span()
+					srv.Domains = append(srv.Domains, name)
+				}
+			case i.Address != nil:
+				seen["address"] = i.Span()
+				for _, w := range i.Address {
+					before := len(srv.Addresses)
+					srv.Addresses = s.hosts(srv.Addresses, []*lang.Word{w})
+					if len(srv.Addresses) == before {
+						continue
+					}
+					a := srv.Addresses[before]
+					if first, taken := owners[a]; taken {
+						s.addRemedy("value-conflict", w.Span(), fmt.Sprintf("address %s belongs to two servers", a), "A packet cannot tell them apart: give each its own address.",
+							diag.Label{Span: first.Span(), Text: "first stated here"})
+					}
+					owners[a] = w
+				}
+			case i.Port != nil:
+				ports = append(ports, i.Port)
+			}
+		}
+		for _, what := range []string{"software", "domain", "address"} {
+			if _, ok := seen[what]; !ok {
+				s.addRemedy("value-missing", until(d, d.Name), fmt.Sprintf("server %s does not state its %s", srv.Name, what), map[string]string{
+					"software": "Add software and its version, such as software prosody 13.0: the ports that it opens follow from it.",
+					"domain":   "Add domain and the domains that it serves.",
+					"address":  "Add address and the addresses that it is reached by.",
+				}[what])
+			}
+		}
+		s.statedPorts(srv, ports)
+		srv.Set = s.addrSet("srv_"+srv.Name, srv.Origin, hostPrefixes(srv.Addresses))
+		n.server = srv
+		s.p.Servers = append(s.p.Servers, srv)
+	})
+}
+
+// software reads product and version, and gives the server their listeners.
+func (s *state) software(srv *ir.Server, sw *lang.Software) {
+	name := strings.ToLower(sw.Product.Text)
+	i := slices.IndexFunc(softwareRanges, func(r softwareRange) bool { return r.name == name })
+	if i < 0 {
+		s.addRemedy("value-invalid", sw.Product.Span(), fmt.Sprintf("the defaults of %s are not known", quoted(sw.Product.Text)),
+			suggest(name, Software())+"Known are "+strings.Join(Software(), ", ")+".")
+		return
+	}
+	known := softwareRanges[i]
+	v, ok := parseVersion(sw.Version.Text)
+	switch {
+	case !ok:
+		s.addRemedy("value-invalid", sw.Version.Span(), fmt.Sprintf("%s is no version", quoted(sw.Version.Text)), "Write numbers with dots between them, such as "+known.last+".")
+		return
+	case v.less(mustVersion(known.first)):
+		s.addRemedy("value-invalid", sw.Version.Span(), fmt.Sprintf("the defaults of %s %s are not known: they differ from those of %s, the first known", name, sw.Version.Text, known.first),
+			"Update the server: versions this old have no security updates either.")
+		return
+	case v.newerThan(mustVersion(known.last)):
+		s.add("value-version", sw.Version.Span(), fmt.Sprintf("%s %s is newer than %s, whose defaults are taken", name, sw.Version.Text, known.last))
+	}
+	srv.Software, srv.Version = name, sw.Version.Text
+	srv.Listeners, _ = Defaults(name, sw.Version.Text)
+}
+
+// statedPorts puts the ports that the policy states in the place of defaults.
+func (s *state) statedPorts(srv *ir.Server, items []*lang.PortItem) {
+	ports := map[string][]ir.PortSpan{}
+	var order []string
+	for _, i := range items {
+		service := s.oneOf(i.Service, "the service of a port", serviceNames...)
+		port, ok := s.port(i.Port)
+		if service == "" || !ok {
+			continue
+		}
+		span := ir.PortSpan{Proto: serviceProto(service), From: port, To: port}
+		if slices.Contains(ports[service], span) {
+			s.add("value-conflict", i.Span(), fmt.Sprintf("port %d of %s is stated twice", port, service))
+			continue
+		}
+		if len(ports[service]) == 0 {
+			order = append(order, service)
+		}
+		ports[service] = append(ports[service], span)
+	}
+	before := slices.Clone(srv.Listeners)
+	for _, service := range order {
+		s.listen(srv, service, ports[service]...)
+	}
+	// A listener can serve two purposes, as the web listener of ejabberd does
+	// with /admin: where one moves, the other moves along.
+	for _, service := range order {
+		for _, old := range before {
+			if old.Service != service || len(ports[service]) != 1 {
+				continue
+			}
+			for i := range srv.Listeners {
+				l := &srv.Listeners[i]
+				if !l.Stated && l.Port == old.Port {
+					l.Port, l.Stated = ports[service][0], true
+				}
+			}
+		}
+	}
+	sortListeners(srv.Listeners)
+}
+
+// listen states the ports of a service, in the place of its defaults.
+func (s *state) listen(srv *ir.Server, service string, ports ...ir.PortSpan) {
+	l := ir.Listener{Service: service, Stated: true, Transport: serviceTransport(service), Bind: "any", Source: "the policy"}
+	for _, old := range srv.Listeners {
+		if old.Service == service {
+			l.Transport, l.Bind = old.Transport, old.Bind
+		}
+	}
+	srv.Listeners = slices.DeleteFunc(srv.Listeners, func(l ir.Listener) bool { return l.Service == service })
+	for _, p := range ports {
+		l.Port = p
+		srv.Listeners = append(srv.Listeners, l)
+	}
+	sortListeners(srv.Listeners)
+}
+
+// servicePorts are those of a service of the server.
+func servicePorts(srv *ir.Server, service string) []ir.PortSpan {
+	var out []ir.PortSpan
+	for _, l := range srv.Listeners {
+		if l.Service == service {
+			out = append(out, l.Port)
+		}
+	}
+	return out
+}
+
+func (s *state) resolvePoints() {
+	hosts := map[*ir.Server]*lang.Role{}
+	machines := map[string]diag.Span{} // host names
+	each(s, func(d *lang.Decl) *lang.PointDecl { return d.Point }, func(d *lang.PointDecl) {
+		n := s.names[d.Name.Text]
+		if n == nil || n.word != d.Name {
+			return
+		}
+		pt := &ir.Point{Name: d.Name.Text, Hostname: d.Name.Text, Origin: origin(until(d, d.Name), "point "+d.Name.Text)}
+		seen := once{}
+		for _, i := range d.Body.Items {
+			switch {
+			case i.Role != nil:
+				if !seen.seen(s, "role", i) {
+					s.role(pt, i.Role, hosts)
+				}
+			case i.Hostname != nil:
+				if !seen.seen(s, "hostname", i) {
+					pt.Hostname = strings.ToLower(i.Hostname.Value())
+					if wrong := wrongDomain(pt.Hostname); wrong != "" {
+						s.addRemedy("value-invalid", i.Hostname.Span(), fmt.Sprintf("%s is no host name: %s", quoted(pt.Hostname), wrong), "Write the name that hostname prints on the machine.")
+					}
+				}
+			case i.Address != nil:
+				pt.Addresses = s.hosts(pt.Addresses, i.Address)
+			case i.Interface != nil:
+				s.iface(pt, i.Interface)
+			case i.Exclusive:
+				seen.seen(s, "exclusive", i)
+				pt.Exclusive = true
+			case i.Engine != nil:
+				s.engine(pt, i.Engine)
+			}
+		}
+		if _, ok := seen["role"]; !ok {
+			s.addRemedy("value-missing", until(d, d.Name), fmt.Sprintf("point %s does not state its role", pt.Name), "Add role gateway, role host, or role host of SERVER.")
+		}
+		if len(pt.Engines) == 0 {
+			s.addRemedy("value-missing", until(d, d.Name), fmt.Sprintf("point %s names no engine", pt.Name), "Add what enforces there, such as nftables.")
+		}
+		if first, ok := machines[pt.Hostname]; ok {
+			s.addRemedy("value-conflict", until(d, d.Name), fmt.Sprintf("two points are the machine %s", pt.Hostname), "Make one point of them, or state the hostname of each.",
+				diag.Label{Span: first, Text: "the other one"})
+		}
+		machines[pt.Hostname] = until(d, d.Name)
+		ps := hostPrefixes(pt.Addresses)
+		if pt.Server != nil {
+			ps = append(ps, hostPrefixes(pt.Server.Addresses)...)
+		}
+		pt.Set = s.addrSet("pt_"+pt.Name, pt.Origin, ps)
+		n.point = pt
+		s.p.Points = append(s.p.Points, pt)
+	})
+	s.resolveFaces()
+}
+
+func (s *state) role(pt *ir.Point, r *lang.Role, hosts map[*ir.Server]*lang.Role) {
+	switch s.oneOf(r.Kind, "the role of a point", "gateway", "host") {
+	case "gateway":
+		pt.Role = ir.Gateway
+		if r.Of != nil {
+			s.addRemedy("value-invalid", r.Of.Span(), "a gateway is not of a server", "Write role host of SERVER, or role gateway.")
+		}
+	case "host":
+		pt.Role = ir.Host
+		if r.Of == nil {
+			return
+		}
+		srv := s.server(r.Of)
+		if srv == nil {
+			return
+		}
+		if first, ok := hosts[srv]; ok {
+			s.addRemedy("value-conflict", r.Span(), fmt.Sprintf("two points are the host of server %s", srv.Name), "A server runs on one point: declare a server for each.",
+				diag.Label{Span: first.Span(), Text: "the other one"})
+			return
+		}
+		hosts[srv] = r
+		pt.Server = srv
+	}
+}
+
+func (s *state) iface(pt *ir.Point, i *lang.InterfaceItem) {
+	s.ifaceName(i.Name)
+	for _, old := range pt.Interfaces {
+		if old.Name == i.Name.Text {
+			s.addRemedy("name-duplicate", i.Name.Span(), fmt.Sprintf("interface %s of point %s is stated twice", i.Name.Text, pt.Name), "List everything that it faces behind one faces.",
+				diag.Label{Span: old.Origin.Span, Text: "first stated here"})
+			return
+		}
+	}
+	pt.Interfaces = append(pt.Interfaces, ir.Interface{
+		Name: i.Name.Text, Origin: origin(i.Span(), fmt.Sprintf("interface %s of point %s", i.Name.Text, pt.Name)),
+	})
+}
+
+// ifaceName checks what the kernel takes for an interface name: at most 15
+// bytes without white space, / and :.
+func (s *state) ifaceName(w *lang.Word) {
+	t := w.Text
+	if len(t) > 15 || t == "." || t == ".." || strings.ContainsAny(t, "/:*") {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no name of an interface", quoted(t)), "Write the name as ip link shows it: at most 15 characters.")
+	}
+}
+
+// resolveFaces tells what is behind each interface, once all names have their
+// addresses: an interface may face a point that is declared later.
+func (s *state) resolveFaces() {
+	each(s, func(d *lang.Decl) *lang.PointDecl { return d.Point }, func(d *lang.PointDecl) {
+		n := s.names[d.Name.Text]
+		if n == nil || n.word != d.Name || n.point == nil {
+			return
+		}
+		for _, item := range d.Body.Items {
+			if item.Interface == nil {
+				continue
+			}
+			at := slices.IndexFunc(n.point.Interfaces, func(i ir.Interface) bool { return i.Origin.Span == item.Interface.Span() })
+			if at < 0 {
+				continue
+			}
+			i := &n.point.Interfaces[at]
+			for _, w := range item.Interface.Faces {
+				switch w.Text {
+				case "internet":
+					i.Internet = true
+					continue
+				case "any":
+					s.addRemedy("value-invalid", w.Span(), "an interface cannot face any", "Write internet for the rest of the world.")
+					continue
+				}
+				a, ok := s.address(w)
+				if !ok {
+					continue
+				}
+				if a.network == nil {
+					set := a.set
+					if set == nil {
+						set = s.addrSet(fmt.Sprintf("if_%s_%s", n.point.Name, i.Name), i.Origin, a.prefixes)
+					}
+					a.network = &ir.Network{Name: w.Text, Set: set, Origin: i.Origin}
+				}
+				if slices.Contains(i.Networks, a.network) {
+					s.add("value-conflict", w.Span(), fmt.Sprintf("interface %s faces %s twice", i.Name, w.Text))
+					continue
+				}
+				i.Networks = append(i.Networks, a.network)
+			}
+		}
+	})
+}
+
+func (s *state) engine(pt *ir.Point, e *lang.EngineItem) {
+	o := origin(e.Span(), fmt.Sprintf("%s of point %s", e.Kind, pt.Name))
+	if old := pt.Engine(e.Kind); old != nil {
+		s.addRemedy("value-conflict", e.Span(), fmt.Sprintf("point %s names %s twice", pt.Name, e.Kind), "Name each engine once.",
+			diag.Label{Span: old.Origin.Span, Text: "first named here"})
+		return
+	}
+	eng := ir.Engine{Kind: e.Kind, Mode: e.Mode, Origin: o}
+	if e.Device != nil {
+		if e.Kind != "suricata" {
+			s.addRemedy("value-invalid", e.Span(), fmt.Sprintf("%s does not listen passively", e.Kind), "Write suricata passive INTERFACE, or the engine alone.")
+		}
+		s.ifaceName(e.Device)
+		eng.Device = e.Device.Text
+	}
+	pt.Engines = append(pt.Engines, eng)
+}

@@ -1,0 +1,342 @@
+package compiler
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// What words can say: addresses, ports, rates, sizes, domains, dates. Each
+// reports a word that says something else, and returns false.
+
+// host reads an address that a machine can have.
+func (s *state) host(w *lang.Word) (netip.Addr, bool) {
+	a, wrong := parseAddr(w.Text)
+	switch {
+	case wrong != "" && strings.Contains(w.Text, "/"):
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no address", quoted(w.Text)), "Write one address, without a length.")
+		return a, false
+	case wrong != "":
+		s.addRemedy("value-invalid", w.Span(), wrong, "Write an IPv4 or IPv6 address.")
+		return a, false
+	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback():
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be the address of a machine on a network", a), "Write the address that others reach it by.")
+		return a, false
+	}
+	return a, true
+}
+
+// hosts reads a list of machine addresses without repetition.
+func (s *state) hosts(have []netip.Addr, ws []*lang.Word) []netip.Addr {
+	for _, w := range ws {
+		a, ok := s.host(w)
+		if !ok {
+			continue
+		}
+		for _, b := range have {
+			if a == b {
+				s.add("value-conflict", w.Span(), fmt.Sprintf("address %s is stated twice", a))
+				ok = false
+			}
+		}
+		if ok {
+			have = append(have, a)
+		}
+	}
+	return have
+}
+
+func hostPrefixes(as []netip.Addr) []netip.Prefix {
+	ps := make([]netip.Prefix, len(as))
+	for i, a := range as {
+		ps[i] = netip.PrefixFrom(a, a.BitLen())
+	}
+	return ps
+}
+
+// looksNumeric tells a misspelt address from a misspelt name.
+func looksNumeric(text string) bool {
+	return text != "" && (text[0] >= '0' && text[0] <= '9' || strings.Contains(text, ":"))
+}
+
+// place is where addresses come from: a name or a literal.
+type placeWord struct {
+	label    string
+	prefixes []netip.Prefix
+	set      *ir.AddrSet // the set of the name; nil for a literal
+	network  *ir.Network
+}
+
+// address reads a word that stands for addresses: the name of a network,
+// server or point, an address, or a prefix.
+func (s *state) address(w *lang.Word) (placeWord, bool) {
+	if n, ok := s.names[w.Text]; ok {
+		n.used = true
+		set := n.set()
+		if set == nil {
+			return placeWord{}, false // its own statement has been reported
+		}
+		if len(set.Prefixes) == 0 && n.kind != "network" {
+			s.addRemedy("value-missing", w.Span(), fmt.Sprintf("%s %s states no address", n.kind, w.Text), "State its address, or write the address here.",
+				diag.Label{Span: n.word.Span(), Text: "stated here"})
+			return placeWord{}, false
+		}
+		return placeWord{n.kind + " " + w.Text, set.Prefixes, set, n.net}, true
+	}
+	if looksNumeric(w.Text) {
+		p, wrong := parsePrefix(w.Text)
+		if wrong != "" {
+			s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.")
+			return placeWord{}, false
+		}
+		return placeWord{label: w.Text, prefixes: []netip.Prefix{p}}, true
+	}
+	if w.Text == "internet" {
+		s.addRemedy("value-invalid", w.Span(), "internet is only what an interface faces", "Write any for every address.")
+		return placeWord{}, false
+	}
+	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no network, server or point is named %s", quoted(w.Text)),
+		suggest(w.Text, s.namesOf("network", "server", "point"))+"Define the name, or correct its spelling.")
+	return placeWord{}, false
+}
+
+// endpoint reads a list of words as one side of a flow. set names the set of a
+// list that is more than one name; "" forbids the word any.
+func (s *state) endpoint(ws []*lang.Word, set string, anyway bool, o ir.Origin) (ir.Endpoint, bool) {
+	var labels []string
+	var ps []netip.Prefix
+	var only *ir.AddrSet
+	ok := true
+	for _, w := range ws {
+		if w.Text == "any" {
+			if !anyway {
+				s.addRemedy("value-invalid", w.Span(), "any cannot stand here", "Name networks, addresses or prefixes.")
+				return ir.Endpoint{}, false
+			}
+			if len(ws) > 1 {
+				s.addRemedy("value-conflict", w.Span(), "any holds every other address of this list", "Keep any, or the others.")
+				return ir.Endpoint{}, false
+			}
+			return ir.Endpoint{Label: "any", Any: true}, true
+		}
+		a, good := s.address(w)
+		if !good {
+			ok = false
+			continue
+		}
+		labels = append(labels, a.label)
+		ps = append(ps, a.prefixes...)
+		only = a.set
+	}
+	if !ok || len(ws) == 0 {
+		return ir.Endpoint{}, false
+	}
+	if len(ws) > 1 || only == nil {
+		only = s.addrSet(set, o, ps)
+	}
+	return ir.Endpoint{Label: origin(diag.Span{}, strings.Join(labels, ", ")).Label, Set: only}, true
+}
+
+// port reads one port.
+func (s *state) port(w *lang.Word) (uint16, bool) {
+	n, err := strconv.ParseUint(w.Text, 10, 16)
+	if err != nil || n == 0 {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no port", quoted(w.Text)), "Write a number from 1 to 65535.")
+		return 0, false
+	}
+	return uint16(n), true
+}
+
+// parsePorts reads a port or a range of ports.
+func parsePorts(text string) (from, to uint16, ok bool) {
+	a, b, isRange := strings.Cut(text, "-")
+	if !isRange {
+		b = a
+	}
+	f, errF := strconv.ParseUint(a, 10, 16)
+	t, errT := strconv.ParseUint(b, 10, 16)
+	if errF != nil || errT != nil || f == 0 || f > t {
+		return 0, 0, false
+	}
+	return uint16(f), uint16(t), true
+}
+
+// domain reads a domain in ASCII (RFC 5890 section 2.3.1), in lower case.
+func (s *state) domain(w *lang.Word) (string, bool) {
+	d := strings.ToLower(w.Text)
+	if wrong := wrongDomain(d); wrong != "" {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no domain: %s", quoted(w.Text), wrong), "Write the domain in ASCII, an international one as its xn-- form.")
+		return "", false
+	}
+	return d, true
+}
+
+// wrongDomain says what keeps a text from being a host name of RFC 1123
+// section 2.1; "" is a domain.
+func wrongDomain(d string) string {
+	if len(d) > 253 {
+		return "it is longer than 253 characters"
+	}
+	labels := strings.Split(d, ".")
+	for _, l := range labels {
+		switch {
+		case l == "":
+			return "a part of it is empty"
+		case len(l) > 63:
+			return "a part of it is longer than 63 characters"
+		case l[0] == '-' || l[len(l)-1] == '-':
+			return "a part of it starts or ends with -"
+		}
+		for i := range len(l) {
+			if c := l[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+				return fmt.Sprintf("it holds %q", c)
+			}
+		}
+	}
+	if last := labels[len(labels)-1]; last[0] >= '0' && last[0] <= '9' && strings.Trim(last, "0123456789") == "" {
+		return "it ends in a number"
+	}
+	return ""
+}
+
+// size reads a number of bytes: 65536, 64KiB, 1MiB, 500kB.
+func (s *state) size(w *lang.Word) (uint64, bool) {
+	digits := strings.TrimRight(w.Text, "KMGkiB")
+	unit := w.Text[len(digits):]
+	factor, known := map[string]uint64{
+		"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+	}[unit]
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || !known || n == 0 || n > math.MaxInt64/factor {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no size", quoted(w.Text)), "Write a size such as 64KiB, 1MiB or 500kB.")
+		return 0, false
+	}
+	return n * factor, true
+}
+
+// validDate reports whether text is a date of the form YYYY-MM-DD.
+func validDate(text string) bool {
+	_, err := time.Parse(time.DateOnly, text)
+	return err == nil && len(text) == len(time.DateOnly)
+}
+
+// limitWord is a limit as it was read; each flow of its statement gets a copy.
+type limitWord struct {
+	ir.Limit
+	at diag.Span
+}
+
+// units are the spellings of the units of a rate.
+var units = map[string]string{
+	"s": "second", "sec": "second", "second": "second",
+	"min": "minute", "minute": "minute",
+	"h": "hour", "hour": "hour",
+	"d": "day", "day": "day",
+}
+
+// limits reads the limit lines of a statement. keys are the keys that can be
+// told apart there.
+func (s *state) limits(ls []*lang.Limit, keys ...ir.LimitKey) []limitWord {
+	var out []limitWord
+	for _, l := range ls {
+		lw, ok := s.limit(l, keys)
+		if !ok {
+			continue
+		}
+		for _, old := range out {
+			if old.Kind == lw.Kind && old.Key == lw.Key {
+				s.add("value-conflict", l.Span(), fmt.Sprintf("limit %s %s is stated twice", lw.Kind, keyWords(lw.Key)), diag.Label{Span: old.at, Text: "first stated here"})
+				ok = false
+			}
+		}
+		if ok {
+			out = append(out, lw)
+		}
+	}
+	return out
+}
+
+func keyWords(k ir.LimitKey) string {
+	if k == ir.Global {
+		return "global"
+	}
+	return "per " + string(k)
+}
+
+func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (limitWord, bool) {
+	lw := limitWord{at: l.Span()}
+	kind := s.oneOf(l.Kind, "a limit", string(ir.Connections), string(ir.Attempts))
+	lw.Kind = ir.LimitKind(kind)
+	ok := kind != ""
+	lw.Key = ir.Global
+	if l.Key != nil {
+		var words []string
+		for _, k := range keys {
+			if k != ir.Global {
+				words = append(words, string(k))
+			}
+		}
+		lw.Key = ir.LimitKey(s.oneOf(l.Key, "the key of this limit", words...))
+		ok = ok && lw.Key != ""
+	}
+	amount, unit, rate := strings.Cut(l.Amount.Text, "/")
+	n, err := strconv.ParseUint(amount, 10, 32)
+	bad := ""
+	switch {
+	case err != nil:
+		bad = fmt.Sprintf("%s is no amount", quoted(l.Amount.Text))
+	case n == 0:
+		bad = "a limit of 0 would let nobody in"
+	case lw.Kind == ir.Connections && rate:
+		bad = "connections are counted at one time, without a unit"
+	case lw.Kind == ir.Attempts && !rate:
+		bad = "attempts are counted per time"
+	case rate && units[unit] == "":
+		bad = fmt.Sprintf("%s is no unit of time", quoted(unit))
+	}
+	if bad != "" {
+		s.addRemedy("value-invalid", l.Amount.Span(), bad, "Write connections as 20, attempts as 30/minute; units are second, minute, hour and day.")
+		return lw, false
+	}
+	lw.Count, lw.Unit = uint32(n), units[unit]
+	if l.Burst != nil {
+		b, err := strconv.ParseUint(l.Burst.Text, 10, 32)
+		switch {
+		case err != nil || b == 0:
+			s.addRemedy("value-invalid", l.Burst.Span(), fmt.Sprintf("%s is no burst", quoted(l.Burst.Text)), "Write how many attempts may come at once.")
+			return lw, false
+		case lw.Kind == ir.Connections:
+			s.addRemedy("value-invalid", l.Burst.Span(), "connections are counted at one time and have no burst", "Remove burst.")
+			return lw, false
+		}
+		lw.Burst = uint32(b)
+	}
+	return lw, ok
+}
+
+// bound gives a flow its limits: those of the narrower statement first, and of
+// the wider one what the narrower says nothing of.
+func (s *state) bound(f *ir.Flow, statements ...[]limitWord) {
+	for _, ls := range statements {
+		for _, lw := range ls {
+			taken := false
+			for _, old := range f.Limits {
+				taken = taken || old.Kind == lw.Kind && old.Key == lw.Key
+			}
+			if taken {
+				continue
+			}
+			l := lw.Limit
+			l.ID = s.id(f.ID, string(l.Kind), string(l.Key))
+			l.Origin = origin(lw.at, fmt.Sprintf("limit %s %s of %s", l.Kind, keyWords(l.Key), f.Origin.Label))
+			f.Limits = append(f.Limits, &l)
+		}
+	}
+}

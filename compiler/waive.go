@@ -1,0 +1,216 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// Waive sets the findings aside that a waive statement of the files covers: by
+// code and, where the statement names a subject, if the finding or one of its
+// labels lies within the subject's statement. A finding that is set aside stays
+// in the list, with Waived set.
+//
+// date is today as YYYY-MM-DD: a waiver whose date has passed sets nothing
+// aside. "" judges no dates. Waive is for findings that come after a compile,
+// such as those of backends: Compile has judged the statements themselves.
+func Waive(files []*lang.File, found []diag.Finding, date string) []diag.Finding {
+	out := slices.Clone(found)
+	decls := allDecls(files)
+	for _, d := range decls {
+		if d == nil || d.Waive == nil {
+			continue
+		}
+		if w, problems := readWaiver(decls, d.Waive); len(problems) == 0 && !w.expired(date) {
+			w.setAside(out)
+		}
+	}
+	return out
+}
+
+// waive is Waive for the compiler's own findings. It also reports waivers that
+// are wrong, that have expired and, if every check has run, that are of no use.
+func waive(files []*lang.File, found []diag.Finding, date string, complete bool) []diag.Finding {
+	out := slices.Clone(found)
+	var about []diag.Finding
+	decls := allDecls(files)
+	for _, d := range decls {
+		if d == nil || d.Waive == nil {
+			continue
+		}
+		w, problems := readWaiver(decls, d.Waive)
+		switch {
+		case len(problems) > 0:
+			about = append(about, problems...)
+		case w.expired(date):
+			about = append(about, diag.New("waive-expired", d.Waive.Until.Span(), fmt.Sprintf("the waiver of %s ended on %s", w.code, w.until)))
+		case w.setAside(out) == 0 && complete && !strings.HasPrefix(w.code, "ledger-"):
+			// Backends report to the ledger after the compile.
+			about = append(about, diag.New("waive-unused", d.Waive.Code.Span(), fmt.Sprintf("nothing is found that the waiver of %s sets aside", w.code)))
+		}
+	}
+	return append(out, about...)
+}
+
+func allDecls(files []*lang.File) []*lang.Decl {
+	var out []*lang.Decl
+	for _, f := range files {
+		if f != nil {
+			out = append(out, f.Decls...)
+		}
+	}
+	return out
+}
+
+// waiver is a waive statement that was read.
+type waiver struct {
+	at             diag.Span
+	code           string
+	subjects       []diag.Span // the statements that it is about
+	everywhere     bool
+	until, because string
+}
+
+// readWaiver reads a waive statement, or says what is wrong with it.
+func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) {
+	w := waiver{at: d.Span(), code: d.Code.Text, everywhere: d.On == nil, until: d.Until.Text, because: d.Because.Value()}
+	var problems []diag.Finding
+	report := func(code string, at diag.Span, summary, remedy string) {
+		f := diag.New(code, at, summary)
+		f.Remedy = remedy
+		problems = append(problems, f)
+	}
+	if c, ok := diag.CodeOf(w.code); ok {
+		if c.Severity == diag.Error || strings.HasPrefix(w.code, "waive-") {
+			report("value-invalid", d.Code.Span(), fmt.Sprintf("%s cannot be set aside", w.code), "Mend what it reports: without that, the policy means nothing.")
+		}
+	} else if codes := checkCodes(); !slices.Contains(codes, w.code) {
+		report("name-unknown", d.Code.Span(), fmt.Sprintf("no check is named %s", quoted(w.code)), suggest(w.code, codes)+"xfwc rules lists every check.")
+	}
+	if !validDate(w.until) {
+		report("value-invalid", d.Until.Span(), fmt.Sprintf("%s is no date", quoted(w.until)), "Write the last day of the waiver as 2027-01-31.")
+	}
+	if strings.TrimSpace(w.because) == "" {
+		report("value-invalid", d.Because.Span(), "the waiver gives no reason", "Write why the finding may stay, and where that was agreed.")
+	}
+	if d.On != nil {
+		var names []string
+		w.subjects, names = subjectSpans(decls, d.On)
+		if len(w.subjects) == 0 {
+			typed := ""
+			if d.On.Name != nil {
+				typed = d.On.Name.Text
+			} else if d.On.Of != nil {
+				typed = d.On.Of.Text
+			}
+			report("name-unknown", d.On.Span(), fmt.Sprintf("the policy has no %s", d.On), suggest(typed, names)+"Name a statement of the policy.")
+		}
+	}
+	return w, problems
+}
+
+// checkCodes are the codes of all best-practice checks.
+func checkCodes() []string {
+	var out []string
+	for _, c := range Checks() {
+		out = append(out, c.Code)
+	}
+	return out
+}
+
+// expired reports whether the last day of the waiver lies before date.
+func (w waiver) expired(date string) bool {
+	return date != "" && w.until < date // both are YYYY-MM-DD
+}
+
+// setAside marks the findings that the waiver covers, and counts them.
+func (w waiver) setAside(found []diag.Finding) int {
+	n := 0
+	for i := range found {
+		f := &found[i]
+		if f.Code == w.code && f.Waived == nil && w.holds(f) {
+			f.Waived = &diag.Waived{Span: w.at, Until: w.until, Because: w.because}
+			n++
+		}
+	}
+	return n
+}
+
+// holds reports whether the finding is about one of the waiver's subjects.
+func (w waiver) holds(f *diag.Finding) bool {
+	if w.everywhere {
+		return true
+	}
+	for _, subject := range w.subjects {
+		if spanHolds(subject, f.Span) {
+			return true
+		}
+		for _, l := range f.Labels {
+			if spanHolds(subject, l.Span) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// spanHolds reports whether inner starts within outer.
+func spanHolds(outer, inner diag.Span) bool {
+	return outer.IsValid() && inner.IsValid() && outer.Start.Filename == inner.Start.Filename &&
+		outer.Start.Offset <= inner.Start.Offset && inner.Start.Offset < max(outer.End.Offset, outer.Start.Offset+1)
+}
+
+// subjectSpans finds the statements that a subject means, and the names that it
+// could have meant.
+func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span, names []string) {
+	add := func(kind string, name, of *lang.Word, at diag.Span) {
+		if kind != subject.Kind {
+			return
+		}
+		switch {
+		case subject.Name != nil && name != nil:
+			names = append(names, name.Text)
+		case subject.Of != nil && of != nil:
+			names = append(names, of.Text)
+		}
+		same := func(want, have *lang.Word) bool {
+			return want == nil || have != nil && strings.EqualFold(want.Text, have.Text)
+		}
+		if same(subject.Name, name) && same(subject.Of, of) {
+			spans = append(spans, at)
+		}
+	}
+	for _, d := range decls {
+		switch {
+		case d == nil:
+		case d.Policy != nil:
+			add("policy", nil, nil, d.Policy.Span())
+		case d.Network != nil:
+			add("network", d.Network.Name, nil, d.Network.Span())
+		case d.Server != nil:
+			add("server", d.Server.Name, nil, d.Server.Span())
+		case d.Point != nil:
+			add("point", d.Point.Name, nil, d.Point.Span())
+		case d.Clients != nil:
+			add("clients", nil, d.Clients.Server, d.Clients.Span())
+		case d.Federation != nil:
+			add("federation", nil, d.Federation.Server, d.Federation.Span())
+			for _, i := range d.Federation.Body.Items {
+				if i.Peer != nil {
+					add("peer", i.Peer.Domain, d.Federation.Server, i.Peer.Span())
+				}
+			}
+		case d.Component != nil:
+			add("component", d.Component.Name, d.Component.Server, d.Component.Span())
+		case d.Web != nil:
+			add("web", nil, d.Web.Server, d.Web.Span())
+		case d.Serverless != nil:
+			add("serverless", nil, nil, d.Serverless.Span())
+		}
+	}
+	slices.Sort(names)
+	return spans, slices.Compact(names)
+}
