@@ -35,6 +35,7 @@ var ebnf = sync.OnceValue(func() string {
 		}
 	}
 	add(sections[reflect.TypeFor[*Decl]()])
+	out = append(out, "Word = <word> .", "Str = <string> .")
 	return strings.Join(out, "\n") + "\n" + lexical + "\n"
 })
 

@@ -181,4 +181,4 @@ var limitForm = form{"limit", looks(`limit connections 20 per source`, `limit at
 
 // clauses are the words that start the later parts of a statement. A line that
 // starts with one goes on with the statement before it.
-var clauses = []string{"of", "faces", "passive", "offload", "at", "over", "per", "global", "burst", "to", "on", "until", "because", "except"}
+var clauses = []string{"of", "faces", "passive", "offload", "at", "over", "per", "global", "burst", "to", "on", "until", "because", "except", "feed"}

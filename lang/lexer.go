@@ -87,7 +87,7 @@ func (l *tokenList) Next() (lexer.Token, error) {
 // scan reads all tokens of src. Their values, in order, are src; the last token
 // is EOF. Columns count bytes from 1.
 func scan(name, src string) []lexer.Token {
-	tokens := make([]lexer.Token, 0, len(src)/4+1)
+	tokens := make([]lexer.Token, 0, len(src)/2+1)
 	pos := lexer.Position{Filename: name, Line: 1, Column: 1}
 	for pos.Offset < len(src) {
 		typ, n := next(src[pos.Offset:])
@@ -147,8 +147,8 @@ func line(s string) string {
 }
 
 // quoted reads the string that s starts with. A string that its line does not
-// close ends with the line, or before a { at the end of it: that brace belongs
-// to the statement rather than to the text.
+// close ends with the line, or before braces at the end of it: those belong to
+// the statement rather than to the text.
 func quoted(s string) (lexer.TokenType, int) {
 	l := line(s)
 	for i := 1; i < len(l); i++ {
@@ -160,10 +160,8 @@ func quoted(s string) (lexer.TokenType, int) {
 		}
 	}
 	l = strings.TrimRight(l, " \t\r")
-	if head, ok := strings.CutSuffix(l, "{"); ok {
-		if head = strings.TrimRight(head, " \t\r"); head != "" {
-			l = head
-		}
+	if head := strings.TrimRight(l, "{} \t\r"); head != "" {
+		l = head
 	}
 	return tokOpenString, len(l)
 }

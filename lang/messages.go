@@ -72,19 +72,16 @@ func (r *reader) opened(brace lexer.Token, previous []lexer.Token) {
 
 // unknown reports a statement that starts with a word that is no keyword here,
 // or a word too many behind the previous statement of the same line.
-func (r *reader) unknown(first lexer.Token, s skipped, previous []lexer.Token) {
-	near := nearest(first.Value, r.section.keywords())
-	homes := homes(first.Value)
-	if near == "" && (len(homes) == 0 || slices.Contains(clauses, first.Value)) && r.trailing(first, previous) {
+func (r *reader) unknown(first lexer.Token, near string, previous []lexer.Token) {
+	if near == "" && r.trailing(first, previous) {
 		return
 	}
 	finding := diag.New("syntax-keyword", tokenSpan(first), fmt.Sprintf("unknown keyword %s %s", show(first), r.section.where))
 	finding.Remedy = fmt.Sprintf("Possible here: %s.", strings.Join(r.section.keywords(), ", "))
-	switch {
-	case near != "":
+	if near != "" {
 		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
-	case len(homes) > 0:
-		finding.Summary += fmt.Sprintf("; it belongs %s", strings.Join(homes, ", "))
+	} else if homes := homes(first.Value); len(homes) > 0 && len(homes) <= 3 {
+		finding.Summary += fmt.Sprintf("; it belongs %s", strings.Join(homes, " or "))
 	}
 	r.report(finding)
 }
@@ -229,7 +226,8 @@ func faults(tokens []lexer.Token) []diag.Finding {
 			findings = append(findings, diag.New("syntax-string", tokenSpan(t), "this string is not closed on its line"))
 		case tokString:
 			if i := badEscape(t.Value); i > 0 {
-				f := diag.New("syntax-string", part(t, i, 2), fmt.Sprintf("%q is no escape", t.Value[i:min(i+2, len(t.Value))]))
+				_, n := utf8.DecodeRuneInString(t.Value[i+1:])
+				f := diag.New("syntax-string", part(t, i, 1+n), t.Value[i:i+1+n]+" is no escape")
 				f.Remedy = `Strings know \" and \\ only.`
 				findings = append(findings, f)
 				continue
@@ -315,7 +313,6 @@ func part(t lexer.Token, from, n int) diag.Span {
 	start.Offset += from
 	start.Column += from
 	stop := start
-	n = min(n, len(t.Value)-from)
 	stop.Offset += n
 	stop.Column += n
 	return diag.Span{Start: diag.Pos(start), End: diag.Pos(stop)}

@@ -29,13 +29,13 @@ func (s span) Span() diag.Span { return diag.Span{Start: s.Pos, End: s.EndPos} }
 // domain, port, rate, date or percentage.
 type Word struct {
 	span
-	Text string `parser:"@Word"`
+	Text string
 }
 
 // Str is a quoted string. Raw keeps the quotes and escapes; Value reads them.
 type Str struct {
 	span
-	Raw string `parser:"@String"`
+	Raw string
 }
 
 // Value is the text of the string, without quotes and with \" and \\ read.

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -13,8 +14,9 @@ import (
 )
 
 // maxSize bounds a source file, in bytes. Long address lists belong in feeds,
-// which are read without the grammar.
-const maxSize = 4 << 20
+// which are read without the grammar. It is also what keeps every list shorter
+// than participle.MaxIterations: a value and its comma are two bytes.
+const maxSize = 2_000_000
 
 // maxFindings bounds what one file reports, so that a file which is no policy
 // at all costs little.
@@ -60,6 +62,29 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	return file, findings
 }
 
+// Parse implements participle.Parseable: words are most of a policy, and this
+// spares the library's way through reflection.
+func (w *Word) Parse(lex *lexer.PeekingLexer) error {
+	t := lex.Peek()
+	if t.Type != tokWord {
+		return participle.NextMatch
+	}
+	w.Text, w.span = t.Value, span{diag.Pos(t.Pos), diag.Pos(end(*t))}
+	lex.Next()
+	return nil
+}
+
+// Parse implements participle.Parseable.
+func (s *Str) Parse(lex *lexer.PeekingLexer) error {
+	t := lex.Peek()
+	if t.Type != tokString {
+		return participle.NextMatch
+	}
+	s.Raw, s.span = t.Value, span{diag.Pos(t.Pos), diag.Pos(end(*t))}
+	lex.Next()
+	return nil
+}
+
 // Parse implements participle.Parseable: it reads { statements }, passes over
 // what is not well formed, and keeps the findings.
 func (b *Block[T]) Parse(lex *lexer.PeekingLexer) error {
@@ -79,6 +104,9 @@ func (b *Block[T]) Parse(lex *lexer.PeekingLexer) error {
 
 func (b *Block[T]) found() []diag.Finding { return b.problems }
 
+// errNoKeyword stands for the error of the grammar where no statement starts.
+var errNoKeyword = errors.New("no keyword")
+
 // reader reads the statements of one section.
 type reader struct {
 	section  *section
@@ -88,57 +116,68 @@ type reader struct {
 // read reads statements up to the end of the section, and leaves the lexer
 // before the closing brace or at the end of the file.
 func (r *reader) read(lex *lexer.PeekingLexer, keep func(any)) {
-	var previous []lexer.Token // the whole statement right before this one
+	// The whole statement right before this one, as places in the token list.
+	var from, to lexer.Checkpoint
 	for {
 		first := lex.Peek()
 		if first.EOF() || isBrace(*first, "}") {
 			return
 		}
 		here := lex.MakeCheckpoint()
-		item, err := r.section.parse(lex)
+		var item any
+		err := errNoKeyword
+		if r.section.starts(first) {
+			item, err = r.section.parse(lex)
+		}
 		if err != nil {
+			previous := statement(lex, from, to)
 			lex.LoadCheckpoint(here)
 			r.mend(lex, err, previous)
-			previous = nil
+			from, to = here, here
 			continue
 		}
-		tokens := statement(lex, here, lex.MakeCheckpoint())
-		if i := r.swallowed(tokens, item); i > 0 {
-			r.incomplete(r.section.form(first.Value), tokens[:i])
+		if at, ok := r.swallowed(lex, here, item); ok {
 			lex.LoadCheckpoint(here)
-			for range i {
+			for lex.Peek().Pos.Offset < at {
 				lex.Next()
 			}
-			previous = nil
+			r.incomplete(r.section.form(first.Value), statement(lex, here, lex.MakeCheckpoint()))
+			from, to = here, here
 			continue
 		}
 		keep(item)
-		previous = tokens
+		from, to = here, lex.MakeCheckpoint()
 	}
 }
 
 // swallowed finds the token of a statement that starts a line, is a keyword of
-// the section and was read as a value: a keyword at the start of a line starts
-// a statement, so the one before it lacks a value. It returns 0 if there is
-// none. Blocks inside the statement have been through this already.
-func (r *reader) swallowed(tokens []lexer.Token, item any) int {
-	for i := 1; i < len(tokens) && !isBrace(tokens[i], "{"); i++ {
-		t := tokens[i]
-		if t.Pos.Line == tokens[i-1].Pos.Line || !r.section.starts(&t) {
+// the section and was read as a value, and gives its offset: a keyword at the
+// start of a line starts a statement, so the one before it lacks a value.
+// Blocks inside the statement have been through this already.
+func (r *reader) swallowed(lex *lexer.PeekingLexer, here lexer.Checkpoint, item any) (int, bool) {
+	line := 0
+	for _, t := range lex.Range(here.RawCursor(), lex.RawCursor()) {
+		if !significant(t) {
 			continue
 		}
-		value := false
-		Walk(item.(Node), func(n Node) bool {
-			if w, ok := n.(*Word); ok && w.Pos.Offset == t.Pos.Offset {
-				value = true
-			}
-			return !value
-		})
-		if value {
-			return i
+		if isBrace(t, "{") {
+			break
 		}
+		if line > 0 && t.Pos.Line > line && r.section.starts(&t) {
+			value := false
+			Walk(item.(Node), func(n Node) bool {
+				if w, ok := n.(*Word); ok && w.Pos.Offset == t.Pos.Offset {
+					value = true
+				}
+				return !value
+			})
+			if value {
+				return t.Pos.Offset, true
+			}
+		}
+		line = t.Pos.Line
 	}
-	return 0
+	return 0, false
 }
 
 // statement lists the significant tokens between two places.
@@ -165,11 +204,19 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 		skipBlock(lex)
 		return
 	}
-	form := r.section.form(first.Value)
-	if first.Type != tokWord {
-		form = nil
+	// A misspelt keyword says well enough what its block should hold.
+	var form *form
+	var near string
+	if first.Type == tokWord {
+		if form = r.section.form(first.Value); form == nil {
+			near = nearest(first.Value, r.section.keywords())
+		}
 	}
-	s := r.skip(lex, first, form)
+	guess := form
+	if near != "" {
+		guess = r.section.form(near)
+	}
+	s := r.skip(lex, first, guess)
 	if s.faulty {
 		return
 	}
@@ -177,7 +224,7 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 	case form != nil:
 		r.malformed(form, s, err)
 	case first.Type == tokWord:
-		r.unknown(first, s, previous)
+		r.unknown(first, near, previous)
 	default:
 		r.unexpected(first, previous)
 	}
