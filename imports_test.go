@@ -33,7 +33,8 @@ var mayImport = []row{
 	{"backends", []string{"backends/*", "compiler/ir"}},
 	{"backends/*", []string{"compiler/ir", "lang/diag"}},
 	{"deploy", []string{"backends/nftables", "compiler", "compiler/ir", "compiler/lock", "lang", "lang/diag"}},
-	{"cmd/*", []string{"backends", "backends/*", "compiler", "compiler/*", "deploy", "lang", "lang/diag"}},
+	{"deploy/*", []string{"deploy", "backends/nftables", "compiler", "compiler/ir", "lang/diag"}},
+	{"cmd/*", []string{"backends", "backends/*", "compiler", "compiler/*", "deploy", "deploy/*", "lang", "lang/diag"}},
 }
 
 // heldBy names the packages of other modules that belong to one place, so that

@@ -37,7 +37,7 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 		if err != nil {
 			return err
 		}
-		if src.policy != nil && !diag.HasErrors(src.findings) {
+		if !diag.HasErrors(src.findings) {
 			src.findings = append(src.findings, emit(src.policy, src.policy.Points, "").Findings...)
 			diag.Sort(src.findings)
 		}

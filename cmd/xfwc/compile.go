@@ -25,8 +25,8 @@ func newCompile(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compile POLICY (-o DIR | --check DIR)",
 		Short: "Write the artefacts of every point and engine, or compare them with a directory",
-		Long: `compile writes DIR/<point>/<engine>/… for every engine of every point. The same
-policy, lock and feeds give the same bytes, everywhere and always.
+		Long: `compile writes DIR/<point>/<engine>/… for every engine of every point. The
+same policy, lock and feeds give the same bytes, everywhere and always.
 
 Files are replaced whole, and none before all could be written. Files that an
 earlier compile left and this one does not make are removed; files that xfwc did
@@ -91,19 +91,13 @@ type treeFile struct {
 	Diff  string `json:"diff,omitempty"` // --check: from the directory to what compile makes
 }
 
-// mark begins a line near the top of every artefact; a file without it was not
-// written by xfwc and is never removed.
-const mark = "xfwc"
+// mark stands in a comment near the top of every artefact; a file without it
+// was not written by xfwc and is never removed.
+const mark = "written by xfwc"
 
 // ours reports whether a file was written by xfwc: its first lines say so.
 func ours(content []byte) bool {
-	head := content[:min(len(content), 512)]
-	for line := range bytes.Lines(head) {
-		if bytes.HasPrefix(bytes.TrimLeft(line, "#/;-! \t"), []byte(mark)) {
-			return true
-		}
-	}
-	return false
+	return bytes.Contains(content[:min(len(content), 512)], []byte(mark))
 }
 
 // stale lists the files below dir that this tree answers for, that xfwc wrote

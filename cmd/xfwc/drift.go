@@ -18,8 +18,8 @@ func newDrift(s *session) *cobra.Command {
 		Use:   "drift POLICY | --applied",
 		Short: "Show where this machine does otherwise than the policy says; read-only",
 		Long: `drift compares the live packet filter with the policy, or with --applied with
-what was last applied here, in meaning: another spelling of the same is no drift.
-It changes nothing.
+what was last applied here, in meaning: another spelling of the same is no
+drift. It changes nothing.
 
 It exits with 0 when the machine agrees, 2 when it does not, and 3 when the
 policy was never applied here.`,

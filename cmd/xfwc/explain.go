@@ -35,7 +35,7 @@ in brackets.`,
 	}
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		src, err := s.load(args[0])
+		src, err := s.loadToAsk(args[0])
 		if err != nil {
 			return err
 		}
@@ -79,9 +79,12 @@ type explainedHop struct {
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
 	// Line and Statement are the policy line that decided; empty when none did.
-	Line      string   `json:"line,omitempty"`
-	Statement string   `json:"statement,omitempty"`
-	Limits    []string `json:"limits,omitempty"`
+	Line      string `json:"line,omitempty"`
+	Statement string `json:"statement,omitempty"`
+	// Guarded is set when no statement speaks of this packet, and Line is why
+	// the port is judged at all.
+	Guarded bool     `json:"guarded,omitempty"`
+	Limits  []string `json:"limits,omitempty"`
 }
 
 func explainPacket(ex compiler.Explanation) explained {
@@ -93,6 +96,7 @@ func explainPacket(ex compiler.Explanation) explained {
 		}
 		if e := h.Decision.Entry; e != nil {
 			hop.Line, hop.Statement = place(e.Origin), e.Origin.Label
+			hop.Guarded = h.Decision.Service != nil && e == h.Decision.Service.Rest
 		}
 		for _, l := range h.Decision.Limits {
 			hop.Limits = append(hop.Limits, limitText(l))
@@ -118,7 +122,11 @@ func (a explained) print(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  %s (%s): %s, %s\n", h.Point, way, h.Verdict, h.Reason)
 		if h.Line != "" || h.Statement != "" {
-			fmt.Fprintf(&b, "    by %s\n", strings.TrimSpace(h.Line+" "+h.Statement))
+			word := "by"
+			if h.Guarded {
+				word = "guarded because of"
+			}
+			fmt.Fprintf(&b, "    %s %s\n", word, strings.TrimSpace(h.Line+" "+h.Statement))
 		}
 		for _, l := range h.Limits {
 			fmt.Fprintf(&b, "    within %s\n", l)

@@ -126,7 +126,7 @@ point box {
 clients of chat {
   from any
   starttls required
-  direct-tls
+  direct-tls port 5223
   limit connections 20 per source
   limit connections 5000 global
   limit attempts 30/minute burst 10 per source

@@ -29,7 +29,7 @@ each with the reason. An intent that no engine holds is marked NOWHERE.`,
 	}
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		src, err := s.load(args[0])
+		src, err := s.loadToAsk(args[0])
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,17 @@ each with the reason. An intent that no engine holds is marked NOWHERE.`,
 		if format.value == "json" {
 			return writeJSON(s.out, map[string]any{"policy": src.policy.Name, "intents": rows})
 		}
-		return printLedger(s.out, rows)
+		if err := printLedger(s.out, rows); err != nil {
+			return err
+		}
+		nowhere := 0
+		for _, r := range rows {
+			if r.Nowhere {
+				nowhere++
+			}
+		}
+		s.note("%s, %d of them held nowhere", count(len(rows), "intent"), nowhere)
+		return nil
 	}
 	return cmd
 }

@@ -82,30 +82,43 @@ func compile(path, date string) (*source, error) {
 	return src, nil
 }
 
-// load compiles a policy for a command that uses it. When the policy has
+// load compiles a policy for a command that puts it to use. When the policy has
 // errors they are printed, and the result is the ending "failed"; what is
 // merely a warning is the business of xfwc check.
 func (s *session) load(path string) (*source, error) {
+	return s.loadUnless(path, func(diag.Finding) bool { return false })
+}
+
+// loadToAsk compiles a policy for a command that only answers questions about
+// it. Best practice and the policy's own tests judge what the policy means, so
+// their errors do not keep it from having a meaning: to find out why a test
+// fails one has to ask.
+func (s *session) loadToAsk(path string) (*source, error) {
+	judges := map[string]bool{"test-failed": true}
+	for _, c := range compiler.Checks() {
+		judges[c.Code] = true
+	}
+	return s.loadUnless(path, func(f diag.Finding) bool { return judges[f.Code] })
+}
+
+// loadUnless compiles a policy and refuses it for its errors, apart from those
+// that are passed over.
+func (s *session) loadUnless(path string, passOver func(diag.Finding) bool) (*source, error) {
 	src, err := compile(path, "")
 	if err != nil {
 		return nil, err
 	}
-	if src.policy != nil && !diag.HasErrors(src.findings) {
-		return src, nil
-	}
-	return nil, s.refuse(src)
-}
-
-// refuse prints the errors of a policy that cannot be used.
-func (s *session) refuse(src *source) error {
 	var bad []diag.Finding
 	for _, f := range src.findings {
-		if f.Severity == diag.Error && f.Waived == nil {
+		if f.Severity == diag.Error && f.Waived == nil && !passOver(f) {
 			bad = append(bad, f)
 		}
 	}
+	if len(bad) == 0 {
+		return src, nil
+	}
 	diag.RenderText(s.err, bad, src.shown(), s.color(s.errTerminal))
-	return &ended{failed, fmt.Errorf("%s: %s; nothing was done", src.path, count(len(bad), "error"))}
+	return nil, &ended{failed, fmt.Errorf("%s: %s; nothing was done", src.path, count(len(bad), "error"))}
 }
 
 // shown is every text that a finding can point into: the policy's files and
@@ -116,6 +129,15 @@ func (src *source) shown() map[string][]byte {
 		all[lockPath(src.path)] = src.lockText
 	}
 	return all
+}
+
+// text is what stands in the policy at a span, on one line.
+func (src *source) text(at diag.Span) string {
+	text, from, to := src.texts[at.Start.Filename], at.Start.Offset, at.End.Offset
+	if from < 0 || to > len(text) || from >= to {
+		return ""
+	}
+	return strings.Join(strings.Fields(string(text[from:to])), " ")
 }
 
 // pointNames lists the policy's points for messages.

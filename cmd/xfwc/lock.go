@@ -31,11 +31,12 @@ every feed, and writes both to xfwc.lock. Every other command reads names from
 there: nothing else asks DNS, and a changed answer changes nothing until it is
 locked and reviewed.
 
-Without --refresh, peers that are in the lock already keep their answer. A peer
-that cannot be resolved keeps its earlier answer, and lock exits with 1.`,
+Feeds are recorded as they are now. Peers that are in the lock already keep
+their answer unless --refresh is given. A peer that cannot be resolved keeps its
+earlier answer, and lock exits with 1.`,
 		Args: cobra.ExactArgs(1),
 	}
-	refresh := cmd.Flags().Bool("refresh", false, "ask again about every peer and accept every feed as it is now")
+	refresh := cmd.Flags().Bool("refresh", false, "ask again about every peer, also those that are in the lock")
 	resolvers := cmd.Flags().StringSlice("resolver", nil, "ask these resolvers, HOST or HOST:PORT (default: those of /etc/resolv.conf)")
 	trustAD := cmd.Flags().Bool("trust-ad", false, "believe a resolver that says it validated DNSSEC, also over the network")
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for one answer")
@@ -119,9 +120,8 @@ func (l *locking) peers(ctx context.Context) {
 	}
 }
 
-// feeds records the digest of every feed that the policy names: as it was
-// accepted before, or as it is now. What else is wrong with the policy is not
-// the lock's business.
+// feeds records the digest of every feed that the policy names, as it is now.
+// What else is wrong with the policy is not the lock's business.
 func (l *locking) feeds() {
 	out := compiler.Compile(compiler.Input{Files: l.source.files, Lock: &l.new, ReadFeed: os.ReadFile})
 	for _, f := range out.Findings {
@@ -129,18 +129,11 @@ func (l *locking) feeds() {
 			l.findings = append(l.findings, f)
 		}
 	}
-	if out.Policy == nil {
-		return
-	}
 	for _, n := range out.Policy.Networks {
-		if n.Set == nil || n.Set.Feed == "" || l.new.Feed(n.Set.Feed) != nil {
-			continue
+		feed := &lock.Feed{Path: n.Set.Feed, Digest: n.Set.Digest, Entries: len(n.Set.Prefixes)}
+		if feed.Digest != "" && l.new.Feed(feed.Path) == nil {
+			l.new.Feeds = append(l.new.Feeds, feed)
 		}
-		if old := l.source.lock.Feed(n.Set.Feed); old != nil && !l.refresh {
-			l.new.Feeds = append(l.new.Feeds, old)
-			continue
-		}
-		l.new.Feeds = append(l.new.Feeds, &lock.Feed{Path: n.Set.Feed, Digest: n.Set.Digest, Entries: len(n.Set.Prefixes)})
 	}
 }
 

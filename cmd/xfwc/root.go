@@ -32,6 +32,7 @@ const defaultStateDir = "/var/lib/xfwc"
 // commands share.
 type session struct {
 	world
+	args     []string // the command line, without the program
 	noColor  bool
 	stateDir string
 }
@@ -72,7 +73,7 @@ func end(code ending) error {
 
 // run executes one command line and gives the exit code.
 func run(args []string, w world) int {
-	s := &session{world: w}
+	s := &session{world: w, args: args}
 	root := newRoot(s)
 	root.SetArgs(args)
 	root.SetIn(w.in)

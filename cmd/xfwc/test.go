@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"xfwc/compiler"
-	"xfwc/lang/diag"
 )
 
 // newTest builds `xfwc test`.
@@ -27,19 +26,14 @@ It exits with 1 when a line does not hold.`,
 	kernel := cmd.Flags().Bool("kernel", false, "also send real packets, in throw-away network namespaces")
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		src, err := compile(args[0], "")
+		src, err := s.loadToAsk(args[0])
 		if err != nil {
 			return err
 		}
-		// A failed test is the result of this command, not a reason to stop.
-		src.findings = withoutCode(src.findings, "test-failed")
-		if src.policy == nil || diag.HasErrors(src.findings) {
-			return s.refuse(src)
-		}
 		if *kernel {
-			return s.testInKernel(src, format.value)
+			return s.runTry(src, format.value, true)
 		}
-		lines := testLines(compiler.RunTests(src.policy))
+		lines := src.testLines(compiler.RunTests(src.policy))
 		if format.value == "json" {
 			err = writeJSON(s.out, map[string]any{"policy": src.policy.Name, "tests": lines})
 		} else {
@@ -58,17 +52,18 @@ type testLine struct {
 	Test    string     `json:"test"`
 	Line    string     `json:"line"` // file:line
 	Expect  string     `json:"expect"`
+	States  string     `json:"states"` // the line as it is written
 	OK      bool       `json:"ok"`
 	Packets int        `json:"packets"` // how many were judged
 	Witness *explained `json:"witness,omitempty"`
 }
 
-func testLines(rs []compiler.TestResult) []testLine {
+func (src *source) testLines(rs []compiler.TestResult) []testLine {
 	lines := []testLine{}
 	for _, r := range rs {
 		l := testLine{
 			Test: r.Test.Name, Line: place(r.Test.Origin), Expect: string(r.Test.Kind),
-			OK: r.OK, Packets: r.Packets,
+			States: src.text(r.Test.Origin.Span), OK: r.OK, Packets: r.Packets,
 		}
 		if r.Witness != nil {
 			w := explainPacket(*r.Witness)
@@ -92,7 +87,7 @@ func printTests(w io.Writer, lines []testLine) error {
 		if !l.OK {
 			state = "FAIL"
 		}
-		if _, err := fmt.Fprintf(w, "  %s  %s  expects %s, %s\n", state, l.Line, l.Expect, count(l.Packets, "packet")); err != nil {
+		if _, err := fmt.Fprintf(w, "  %s  %s  %s  (%s)\n", state, l.Line, l.States, count(l.Packets, "packet")); err != nil {
 			return err
 		}
 		if l.Witness != nil {
@@ -127,15 +122,4 @@ func (s *session) closeTests(lines []testLine, where string) error {
 	}
 	s.note("%s hold on %s", count(len(lines), "expectation"), where)
 	return nil
-}
-
-// withoutCode drops the findings of one code.
-func withoutCode(fs []diag.Finding, code string) []diag.Finding {
-	var kept []diag.Finding
-	for _, f := range fs {
-		if f.Code != code {
-			kept = append(kept, f)
-		}
-	}
-	return kept
 }

@@ -1,0 +1,79 @@
+package xfwc_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"xfwc/lang"
+)
+
+// The grammar stands in SPEC.md between these two lines.
+const (
+	ebnfBegin = "<!-- grammar: written by `make golden` -->\n```ebnf\n"
+	ebnfEnd   = "```\n<!-- end of grammar -->\n"
+)
+
+// TestSpecGrammar compares the grammar in SPEC.md with that of the parser.
+func TestSpecGrammar(t *testing.T) {
+	spec := readSpec(t)
+	head, rest, ok := strings.Cut(spec, ebnfBegin)
+	if !ok {
+		t.Fatalf("SPEC.md has no line %q", ebnfBegin)
+	}
+	got, tail, ok := strings.Cut(rest, ebnfEnd)
+	if !ok {
+		t.Fatalf("SPEC.md has no line %q after the grammar", ebnfEnd)
+	}
+	want := lang.EBNF()
+	if got == want {
+		return
+	}
+	if os.Getenv("XFWC_UPDATE") != "" {
+		if err := os.WriteFile("SPEC.md", []byte(head+ebnfBegin+want+ebnfEnd+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Errorf("the grammar in SPEC.md is not the parser's; run make golden. The parser's is:\n%s", want)
+}
+
+// xfwBlock finds the examples of the language in a document.
+var xfwBlock = regexp.MustCompile("(?ms)^```xfw\n(.*?)^```$")
+
+// TestDocumentedPolicies holds every example in SPEC.md and README.md to the
+// grammar and to the one format.
+func TestDocumentedPolicies(t *testing.T) {
+	seen := 0
+	for _, name := range []string{"SPEC.md", "README.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range xfwBlock.FindAllSubmatchIndex(text, -1) {
+			seen++
+			policy := text[m[2]:m[3]]
+			line := 1 + strings.Count(string(text[:m[2]]), "\n")
+			_, findings := lang.Parse(name, policy)
+			for _, f := range findings {
+				t.Errorf("%s:%d: %s: %s", name, line+f.Span.Start.Line-1, f.Code, f.Summary)
+			}
+			if formatted := lang.Format(policy); string(formatted) != string(policy) {
+				t.Errorf("%s, example at line %d is not formatted; it should be:\n%s", name, line, formatted)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("found %d examples; the test looks for ```xfw", seen)
+	}
+}
+
+func readSpec(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("SPEC.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
