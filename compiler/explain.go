@@ -420,7 +420,14 @@ func sourcesOf(t *ir.Test, cuts []netip.Addr) []netip.Addr {
 	slices.SortFunc(all, netip.Addr.Compare)
 	all = slices.Compact(all)
 	return slices.DeleteFunc(all, func(a netip.Addr) bool {
-		return !t.From.Any && !contains(t.From.Set, a) || t.Except != nil && contains(t.Except, a)
+		if t.Except != nil && contains(t.Except, a) {
+			return true
+		}
+		if t.From.Any {
+			// `any` is everybody elsewhere: what no router forwards is not meant.
+			return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || a == netip.MustParseAddr("255.255.255.255")
+		}
+		return !contains(t.From.Set, a)
 	})
 }
 

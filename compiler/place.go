@@ -268,7 +268,7 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 			s.Addrs = m.set
 		}
 		if len(cl.flows) > 0 {
-			s.Name = pl.serviceName(strings.ReplaceAll(cl.flows[0].ID, "-", "_"))
+			s.Name = pl.serviceName(className(cl.flows))
 			s.Entries = append(s.Entries, pl.denyEntries(denies, cl.ports)...)
 			if pl.bogons != nil && admitsAny(cl.flows) {
 				s.Entries = append(s.Entries, pl.bogonEntry())
@@ -303,6 +303,21 @@ func (m machine) origin() ir.Origin {
 
 func rest(service string, o ir.Origin) *ir.Entry {
 	return &ir.Entry{ID: "rest-" + strings.ReplaceAll(service, "_", "-"), Verdict: ir.Deny, Log: true, Origin: o}
+}
+
+// className names a service after its flow, or after what its flows have in
+// common: all peers of a federation are one service.
+func className(flows []*ir.Flow) string {
+	f := flows[0]
+	same := !slices.ContainsFunc(flows, func(g *ir.Flow) bool { return g.Kind != f.Kind || g.Server != f.Server })
+	if len(flows) == 1 || !same || f.Server == nil || f.Kind == ir.Access {
+		return f.ID
+	}
+	name := string(f.Kind) + "-" + f.Server.Name
+	if f.Outbound {
+		name += "-out"
+	}
+	return name
 }
 
 // serviceName makes the name unique in the guard and short enough.
@@ -429,7 +444,7 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		}
 		origin := m.origin()
 		if len(cl.flows) > 0 {
-			s.Name = pl.serviceName(strings.ReplaceAll(cl.flows[0].ID, "-", "_"))
+			s.Name = pl.serviceName(className(cl.flows))
 			origin = cl.flows[0].Origin
 			for _, f := range denies {
 				s.Entries = append(s.Entries, &ir.Entry{
@@ -449,7 +464,9 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 			s.Name = pl.serviceName("closed_" + m.label + "_out")
 		}
 		s.Rest = rest(s.Name, origin)
-		s.Rest.ID += "-out"
+		if !strings.HasSuffix(s.Rest.ID, "-out") {
+			s.Rest.ID += "-out"
+		}
 		services = append(services, s)
 	}
 	if m.hostwide {
@@ -464,7 +481,8 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 var webPorts = []ir.PortSpan{{Proto: ir.TCP, From: 80, To: 80}, {Proto: ir.TCP, From: 443, To: 443}}
 
 // legsOut pins the clear legs that start at this point: towards the servers it
-// proxies for, it may open the leg's port and no other XMPP port.
+// proxies for, it may open the leg's port and what anybody may, and no other
+// port of theirs.
 func (pl *placing) legsOut() []*ir.ServiceGuard {
 	var services []*ir.ServiceGuard
 	for _, srv := range pl.p.Servers {
@@ -472,13 +490,18 @@ func (pl *placing) legsOut() []*ir.ServiceGuard {
 			continue
 		}
 		var allows []claim
+		starts := false
 		for _, f := range pl.p.Flows {
-			if f.Verdict == ir.Allow && !f.Outbound && f.Server == srv && f.From.Set != nil &&
-				pl.pt.Set != nil && len(pl.pt.Set.Prefixes) > 0 && within(pl.pt.Set, f.From.Set) {
+			if f.Verdict != ir.Allow || f.Outbound || f.Server != srv || !reaches(f, machine{set: srv.Set}) {
+				continue
+			}
+			own := f.From.Set != nil && len(pl.pt.Set.Prefixes) > 0 && within(pl.pt.Set, f.From.Set)
+			if own || f.From.Any {
 				allows = append(allows, claim{f, f.Ports})
 			}
+			starts = starts || own
 		}
-		if len(allows) == 0 {
+		if !starts {
 			continue
 		}
 		var guarded []ir.PortSpan
