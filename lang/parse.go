@@ -208,7 +208,7 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 	var form *form
 	var near string
 	if first.Type == tokWord {
-		if form = r.section.form(first.Value); form == nil {
+		if form = r.section.form(first.Value); form == nil && len(r.problems) <= maxFindings {
 			near = nearest(first.Value, r.section.keywords())
 		}
 	}
@@ -217,7 +217,7 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 		guess = r.section.form(near)
 	}
 	s := r.skip(lex, first, guess)
-	if s.faulty {
+	if s.faulty || len(r.problems) > maxFindings {
 		return
 	}
 	switch {
@@ -325,8 +325,7 @@ func skipBlock(lex *lexer.PeekingLexer) {
 }
 
 func (r *reader) report(f diag.Finding) {
-	// One more than Parse keeps, so that it can say that there are more.
-	if len(r.problems) <= maxFindings {
+	if len(r.problems) <= maxFindings { // one more tells Parse that there are more
 		r.problems = append(r.problems, f)
 	}
 }

@@ -1,6 +1,7 @@
 package diag
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -138,7 +139,7 @@ func RenderSARIF(w io.Writer, fs []Finding, more ...Code) error {
 		if rule.ShortDescription == nil {
 			describe(rule, f, more)
 		}
-		text := f.Summary
+		text := clean(f.Summary)
 		if f.Remedy != "" {
 			text += ". " + f.Remedy
 		}
@@ -263,7 +264,7 @@ type junitResult struct {
 func RenderJUnit(w io.Writer, fs []Finding) error {
 	suite := junitSuite{Name: "xfwc"}
 	for _, f := range sorted(fs) {
-		c := junitCase{Class: clean(f.Span.Start.Filename), Name: strings.TrimSpace(f.Code + " " + place(f.Span.Start))}
+		c := junitCase{Class: cmp.Or(clean(f.Span.Start.Filename), "xfwc"), Name: strings.TrimSpace(f.Code + " " + place(f.Span.Start))}
 		body := detail(f)
 		switch {
 		case f.Waived != nil:

@@ -80,12 +80,14 @@ func (t *text) finding(f Finding) {
 	fmt.Fprintf(&t.b, "%s: %s\n", t.paint(colour, word+" "+f.Code), t.paint(bold, clean(f.Summary)))
 	t.excerpt(f.Span, colour, "")
 	for _, l := range f.Labels {
+		if _, ok := t.line(l.Span.Start); !ok {
+			fmt.Fprintf(&t.b, "  %s\n", strings.TrimPrefix(place(l.Span.Start)+": "+clean(l.Text), ": "))
+			continue
+		}
 		if l.Span.Start.Filename != f.Span.Start.Filename {
 			fmt.Fprintf(&t.b, "  %s %s\n", t.paint(dim, "in"), place(l.Span.Start))
 		}
-		if !t.excerpt(l.Span, dim, clean(l.Text)) {
-			fmt.Fprintf(&t.b, "  %s: %s\n", place(l.Span.Start), clean(l.Text))
-		}
+		t.excerpt(l.Span, dim, clean(l.Text))
 	}
 	if f.Waived != nil {
 		t.note("waived", strings.TrimSpace(fmt.Sprintf("until %s %s", f.Waived.Until, brackets(place(f.Waived.Span.Start)))))
@@ -120,12 +122,12 @@ func place(p Pos) string {
 	return fmt.Sprintf("%s:%d:%d", clean(p.Filename), p.Line, p.Column)
 }
 
-// excerpt shows the line a span starts on, with carets under the span and a
-// label behind them. It reports whether there was a line to show.
-func (t *text) excerpt(s Span, colour, label string) bool {
+// excerpt shows the line a span starts on, if there is one, with carets under
+// the span and a label behind them.
+func (t *text) excerpt(s Span, colour, label string) {
 	line, ok := t.line(s.Start)
 	if !ok {
-		return false
+		return
 	}
 	from := min(s.Start.Column-1, len(line))
 	to := from + 1
@@ -169,7 +171,6 @@ func (t *text) excerpt(s Span, colour, label string) bool {
 	margin := "     |"
 	fmt.Fprintf(&t.b, "%s %s\n", t.paint(dim, number), shown)
 	fmt.Fprintf(&t.b, "%s %s%s\n", t.paint(dim, margin), pad.String(), t.paint(colour, carets))
-	return true
 }
 
 // line finds the source line of a place, without its line break.
