@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"xfwc/compiler"
 	"xfwc/lang/diag"
 )
 
@@ -38,7 +39,8 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 			return err
 		}
 		if !diag.HasErrors(src.findings) {
-			src.findings = append(src.findings, emit(src.policy, src.policy.Points, "").Findings...)
+			placed := emit(src.policy, src.policy.Points, "").Findings
+			src.findings = append(src.findings, compiler.Waive(src.files, placed, day)...)
 			diag.Sort(src.findings)
 		}
 		if err := s.printFindings(format.value, src); err != nil {
