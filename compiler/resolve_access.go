@@ -261,6 +261,7 @@ func (s *state) resolveLegs() {
 // accessLegs goes by what is known of the ports.
 func (s *state) accessLegs(f *ir.Flow, ports []ir.PortSpan) {
 	byKind := map[ir.Visibility][]ir.PortSpan{}
+	known := map[ir.Visibility]bool{} // the software offers the port so
 	for _, p := range ports {
 		v := ir.Clear
 		if p == tcpPort(sshPort) {
@@ -271,12 +272,10 @@ func (s *state) accessLegs(f *ir.Flow, ports []ir.PortSpan) {
 				if l.Port != p {
 					continue
 				}
-				switch l.Transport {
-				case "tls":
-					v = ir.TLS
-				case "starttls-required", "starttls-optional":
-					v = ir.StartTLS
-				}
+				v = map[string]ir.Visibility{
+					"tls": ir.TLS, "starttls-required": ir.StartTLS, "starttls-optional": ir.StartTLS, "clear": ir.Clear,
+				}[l.Transport]
+				known[v] = true
 			}
 		}
 		byKind[v] = append(byKind[v], p)
@@ -290,6 +289,9 @@ func (s *state) accessLegs(f *ir.Flow, ports []ir.PortSpan) {
 			ir.StartTLS: "Clear until STARTTLS succeeds, then TLS (RFC 6120 section 5).",
 			ir.TLS:      "The service is encrypted from the start.",
 		}[v]
+		if v == ir.Clear && known[v] {
+			reason = "The software offers this port without TLS."
+		}
 		s.leg(f, byKind[v], v, reason)
 	}
 }

@@ -78,7 +78,7 @@ func (s *state) clients(d *lang.ClientsDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
 	id := "clients-" + srv.Name
 	end, ok := anyEnd, true
 	if from != nil {
@@ -199,7 +199,7 @@ func (s *state) federation(d *lang.FederationDecl) {
 	if open == "allow" {
 		keys = []ir.LimitKey{ir.PerSource, ir.Global} // strangers are no peer that could be counted
 	}
-	bounds := s.limits(ls, keys...)
+	bounds := s.limits(o, ls, keys...)
 	wide.tls = cmp.Or(wide.tls, "required")
 	s.agree(wide)
 
@@ -325,7 +325,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []limitW
 	} else if _, auth := seen["auth"]; auth {
 		s.agree(t)
 	}
-	bounds := s.limits(ls, ir.PerSource, ir.PerPeer, ir.Global)
+	bounds := s.limits(o, ls, ir.PerSource, ir.PerPeer, ir.Global)
 	if !s.reachPeer(p, item, addresses, port, o) || direction == "" {
 		return
 	}
@@ -516,7 +516,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
 	if mode == "connect" && port == 0 && good {
 		s.addRemedy("value-missing", o.Span, fmt.Sprintf("component %s does not state its port", name), "Add port: the server dials the component there.")
 		good = false
@@ -614,7 +614,7 @@ func (s *state) web(d *lang.WebDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
 	end, ok := anyEnd, true
 	if from != nil {
 		end, ok = s.endpoint(from, "from_web-"+srv.Name, true, o)
@@ -718,7 +718,7 @@ func (s *state) serverless(d *lang.ServerlessDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
 	if len(on) == 0 {
 		s.addRemedy("value-missing", o.Span, "serverless does not state its network", "Add on and the networks whose hosts may talk without a server.")
 		return

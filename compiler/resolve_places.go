@@ -266,10 +266,15 @@ func (s *state) statedPorts(srv *ir.Server, items []*lang.PortItem) {
 		s.listen(srv, service, ports[service]...)
 	}
 	// A listener can serve two purposes, as the web listener of ejabberd does
-	// with /admin: where one moves, the other moves along.
+	// with /admin: where it moves, both do. That is only known of a service with
+	// one port before and after.
+	had := map[string]int{}
+	for _, old := range before {
+		had[old.Service]++
+	}
 	for _, service := range order {
 		for _, old := range before {
-			if old.Service != service || len(ports[service]) != 1 {
+			if old.Service != service || had[service] != 1 || len(ports[service]) != 1 {
 				continue
 			}
 			for i := range srv.Listeners {

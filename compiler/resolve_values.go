@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -231,6 +232,7 @@ func validDate(text string) bool {
 type limitWord struct {
 	ir.Limit
 	at diag.Span
+	of string // label of the statement
 }
 
 // units are the spellings of the units of a rate.
@@ -241,9 +243,9 @@ var units = map[string]string{
 	"d": "day", "day": "day",
 }
 
-// limits reads the limit lines of a statement. keys are the keys that can be
-// told apart there.
-func (s *state) limits(ls []*lang.Limit, keys ...ir.LimitKey) []limitWord {
+// limits reads the limit lines of the statement with the origin o. keys are the
+// keys that can be told apart there.
+func (s *state) limits(o ir.Origin, ls []*lang.Limit, keys ...ir.LimitKey) []limitWord {
 	var out []limitWord
 	for _, l := range ls {
 		lw, ok := s.limit(l, keys)
@@ -257,6 +259,7 @@ func (s *state) limits(ls []*lang.Limit, keys ...ir.LimitKey) []limitWord {
 			}
 		}
 		if ok {
+			lw.of = o.Label
 			out = append(out, lw)
 		}
 	}
@@ -277,14 +280,15 @@ func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (limitWord, bool) {
 	ok := kind != ""
 	lw.Key = ir.Global
 	if l.Key != nil {
-		var words []string
-		for _, k := range keys {
-			if k != ir.Global {
-				words = append(words, string(k))
+		lw.Key = ir.LimitKey(l.Key.Text)
+		if lw.Key == ir.Global || !slices.Contains(keys, lw.Key) {
+			var forms []string
+			for _, k := range keys {
+				forms = append(forms, keyWords(k))
 			}
+			s.addRemedy("value-invalid", l.Key.Span(), fmt.Sprintf("this limit cannot be per %s", quoted(l.Key.Text)), "Write "+strings.Join(forms, " or ")+".")
+			ok = false
 		}
-		lw.Key = ir.LimitKey(s.oneOf(l.Key, "the key of this limit", words...))
-		ok = ok && lw.Key != ""
 	}
 	amount, unit, rate := strings.Cut(l.Amount.Text, "/")
 	n, err := strconv.ParseUint(amount, 10, 32)
@@ -335,7 +339,7 @@ func (s *state) bound(f *ir.Flow, statements ...[]limitWord) {
 			}
 			l := lw.Limit
 			l.ID = s.id(f.ID, string(l.Kind), string(l.Key))
-			l.Origin = origin(lw.at, fmt.Sprintf("limit %s %s of %s", l.Kind, keyWords(l.Key), f.Origin.Label))
+			l.Origin = origin(lw.at, fmt.Sprintf("limit %s %s of %s", l.Kind, keyWords(l.Key), lw.of))
 			f.Limits = append(f.Limits, &l)
 		}
 	}

@@ -84,7 +84,11 @@ func (p *Policy) Dump() []byte {
 			if l.Burst != 0 {
 				amount += fmt.Sprintf(" burst %d", l.Burst)
 			}
-			d.line("  limit %s: %s %s per %s  # %s", l.ID, l.Kind, amount, l.Key, d.origin(l.Origin))
+			key := "per " + string(l.Key)
+			if l.Key == Global {
+				key = "global"
+			}
+			d.line("  limit %s: %s %s %s  # %s", l.ID, l.Kind, amount, key, d.origin(l.Origin))
 		}
 		for _, l := range p.Legs {
 			if l.Flow == f {
