@@ -1,0 +1,96 @@
+package compiler
+
+import (
+	"cmp"
+	"slices"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// Check is one best practice: what it asks, why, how to mend it, and the
+// function that looks for it. One literal holds all of it, so that the
+// catalogue, the documentation and the findings cannot say different things.
+//
+// A code never changes meaning and is never used again.
+type Check struct {
+	Code     string        // stable, such as "comp-nonloopback"
+	Severity diag.Severity // of every finding with this code
+	Title    string        // what is wrong, in short
+	Why      string        // one to three sentences
+	// Reference is the RFC or XEP section, or the manual, that the practice
+	// rests on; "" where plain logic is all there is to it.
+	Reference string
+	Remedy    string // what to do about it; it ends every finding
+	Since     string // the version of xfwc that has the check first
+	// Profile is "baseline" for a check that always runs, and "strict" for one
+	// that runs only where the policy states `profile strict`.
+	Profile string
+	// Bad and Good are complete policies: Bad has the finding, Good has not.
+	Bad, Good string
+	Run       func(*Pass)
+}
+
+// Checks returns the catalogue, ordered by code.
+func Checks() []Check {
+	all := slices.Concat(
+		federationChecks,
+		clientChecks,
+		dosChecks,
+		componentChecks,
+		webChecks,
+		serverlessChecks,
+		adminChecks,
+		hygieneChecks,
+	)
+	slices.SortFunc(all, func(a, b Check) int { return cmp.Compare(a.Code, b.Code) })
+	return all
+}
+
+// runChecks judges a resolved policy by every check of its profile. It changes
+// nothing, and its findings are in the order of [diag.Sort].
+func runChecks(p *ir.Policy, files []*lang.File) []diag.Finding {
+	var out []diag.Finding
+	federations := readFederations(&Pass{Policy: p, Files: files})
+	for _, c := range Checks() {
+		if c.Profile == "strict" && p.Profile != "strict" {
+			continue
+		}
+		pass := &Pass{Policy: p, Files: files, federations: federations, check: &c}
+		c.Run(pass)
+		out = append(out, pass.findings...)
+	}
+	diag.Sort(out)
+	return out
+}
+
+// Pass is one check at work on one policy. Policy says what the statements
+// mean; Files say where and in which words they stand.
+type Pass struct {
+	Policy *ir.Policy
+	Files  []*lang.File
+
+	federations []federation // what most checks of federation start from
+	check       *Check
+	findings    []diag.Finding
+}
+
+// Report adds a finding at span, with the code, severity, remedy and reference
+// of the check that runs. The labels point at every other place that
+// contributes; those without a place are left out.
+func (p *Pass) Report(span diag.Span, summary string, labels ...diag.Label) {
+	if slices.ContainsFunc(p.findings, func(f diag.Finding) bool { return f.Span == span && f.Summary == summary }) {
+		return // one statement may mean several flows; it is wrong once
+	}
+	labels = slices.DeleteFunc(labels, func(l diag.Label) bool { return !l.Span.IsValid() })
+	p.findings = append(p.findings, diag.Finding{
+		Code:      p.check.Code,
+		Severity:  p.check.Severity,
+		Span:      span,
+		Labels:    labels,
+		Summary:   summary,
+		Remedy:    p.check.Remedy,
+		Reference: p.check.Reference,
+	})
+}

@@ -1,0 +1,203 @@
+package compiler
+
+import (
+	"fmt"
+	"strings"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+var componentChecks = []Check{
+	{
+		Code:      "comp-nonloopback",
+		Severity:  diag.Error,
+		Title:     "a component's clear text leaves the machine without a tunnel",
+		Why:       "XEP-0114 has no TLS: everything that the component's users say is readable, and so is the handshake, from which a weak secret is guessed offline. Whoever has the secret speaks for every user of the component.",
+		Reference: "XEP-0114 §3, §4",
+		Remedy:    "Run the component on the server's machine, or through WireGuard or stunnel and name that with `tunnel \"…\"`.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+component irc of chat {
+  port 5347
+  from 198.51.100.77
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+component irc of chat {
+  port   5347
+  from   198.51.100.77
+  tunnel "stunnel on both ends, from 198.51.100.77"
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.components() {
+				if tunnel(d) != nil {
+					continue
+				}
+				for _, f := range p.flows(d) {
+					if f.Kind != ir.Component || f.Verdict != ir.Allow || f.TLS != "none" {
+						continue
+					}
+					if far, ok := crosses(remote(f), f.Server); ok {
+						p.Report(componentPlace(d), fmt.Sprintf("component %s talks to %s in clear text beyond this machine (%s)", d.Name.Text, d.Server.Text, far))
+					}
+				}
+			}
+			for _, d := range p.accesses("allow") {
+				for _, f := range p.flows(d) {
+					for _, s := range p.machines(f) {
+						if !p.opensComponent(f, s) {
+							continue
+						}
+						if far, ok := crosses(f.From, s); ok {
+							p.Report(d.Span(), fmt.Sprintf("%s reaches the component port of %s in clear text (%s)", f.From.Label, s.Name, far))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "comp-public",
+		Severity:  diag.Error,
+		Title:     "everybody reaches a component port",
+		Why:       "The shared secret is all that stands between a stranger and sending as any user of the component, and it can be guessed as fast as the server answers.",
+		Reference: "XEP-0114 §3, §4",
+		Remedy:    "State the component's own addresses in `from`, and a tunnel if they are not on this machine.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+component irc of chat {
+  port 5347
+  from any
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+component irc of chat {
+  port 5347
+  from 127.0.0.1, ::1
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.components() {
+				for _, f := range p.flows(d) {
+					if f.Kind == ir.Component && f.Verdict == ir.Allow && !f.Outbound && worldwide(f.From) {
+						p.Report(componentPlace(d), fmt.Sprintf("everybody may connect to %s as component %s", d.Server.Text, d.Name.Text))
+					}
+				}
+			}
+			for _, d := range p.accesses("allow") {
+				for _, f := range public(p.flows(d)) {
+					for _, s := range p.machines(f) {
+						if p.opensComponent(f, s) {
+							p.Report(d.Span(), fmt.Sprintf("%s, which is everybody, reaches the component port of %s", f.From.Label, s.Name))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "comp-port-collision",
+		Severity:  diag.Error,
+		Title:     "a component has a port that is another service of the same server",
+		Why:       "The same number means other things in other products: 5270 is direct TLS between servers in one and components in another. A port that two statements claim is opened for the callers of both.",
+		Reference: "XEP-0114 §3",
+		Remedy:    "State the port on which this product accepts components, or move the other service with a `port` line of the server.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
+point box { role host of im  interface eth0 faces internet  nftables }
+component irc of im {
+  port 5270
+  from 127.0.0.1
+}
+`,
+		Good: `policy "p" { profile baseline }
+server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
+point box { role host of im  interface eth0 faces internet  nftables }
+component irc of im {
+  port 5275
+  from 127.0.0.1
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.components() {
+				for _, f := range p.flows(d) {
+					if f.Kind != ir.Component || f.Outbound || f.Server == nil {
+						continue
+					}
+					for _, l := range f.Server.Listeners {
+						if strings.HasPrefix(l.Service, "component") || !intersects(f.Ports, []ir.PortSpan{l.Port}) {
+							continue
+						}
+						at := header(d, d.Name)
+						for _, i := range d.Body.Items {
+							if i.Port != nil {
+								at = i.Port.Span()
+							}
+						}
+						p.Report(at, fmt.Sprintf("port %d of component %s is the %s port of %s", l.Port.From, d.Name.Text, l.Service, f.Server.Name),
+							label(f.Server.Origin.Span, "%s %s", f.Server.Software, f.Server.Version))
+					}
+				}
+			}
+		},
+	},
+}
+
+// tunnel finds the line that names what protects the component's traffic.
+func tunnel(d *lang.ComponentDecl) *lang.Str {
+	for _, i := range d.Body.Items {
+		if i.Tunnel != nil {
+			return i.Tunnel
+		}
+	}
+	return nil
+}
+
+// componentPlace is where the component's addresses are stated.
+func componentPlace(d *lang.ComponentDecl) diag.Span {
+	for _, i := range d.Body.Items {
+		if len(i.From) > 0 {
+			return i.Span()
+		}
+	}
+	return header(d, d.Server)
+}
+
+// remote is the side of a flow that is not the server.
+func remote(f *ir.Flow) ir.Endpoint {
+	if f.Outbound {
+		return f.To
+	}
+	return f.From
+}
+
+// opensComponent reports whether an access flow reaches a port on which the
+// server accepts components: those of its software, and those of the policy.
+func (p *Pass) opensComponent(f *ir.Flow, s *ir.Server) bool {
+	for _, l := range s.Listeners {
+		if l.Service == "component" && intersects(f.Ports, []ir.PortSpan{l.Port}) {
+			return true
+		}
+	}
+	for _, c := range p.Policy.Flows {
+		if c.Kind == ir.Component && !c.Outbound && c.Server == s && intersects(f.Ports, c.Ports) {
+			return true
+		}
+	}
+	return false
+}

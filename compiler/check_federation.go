@@ -1,0 +1,785 @@
+package compiler
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"xfwc/compiler/ir"
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+var federationChecks = []Check{
+	{
+		Code:      "fed-cleartext-peer",
+		Severity:  diag.Error,
+		Title:     "a named peer is spoken to without TLS",
+		Why:       "Everything between the two servers can be read and changed on the way: messages, contacts, and the proof of who the peer is.",
+		Reference: "RFC 6120 §13.14, RFC 9325 §3.2",
+		Remedy:    "State `tls required` for the peer, or waive this with a date by which the peer has TLS.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  peer legacy.example { address 203.0.113.60  tls none  auth dialback }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  peer legacy.example { address 203.0.113.60  tls required  auth external }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					if r.any().TLS == "none" {
+						at, labels := r.tlsPlace(fed)
+						p.Report(at, fmt.Sprintf("peer %s is spoken to in clear text", r.domain()), labels...)
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-cleartext-open",
+		Severity:  diag.Error,
+		Title:     "open federation goes without TLS",
+		Why:       "Whoever sits between this server and any other one reads and changes what their users say. Servers that demand TLS, which is nearly all of them, refuse the stream.",
+		Reference: "RFC 6120 §13.14, RFC 9325 §3.2",
+		Remedy:    "State `tls required` for the federation, and `tls none` for the one peer that cannot.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     none
+  auth    dialback
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     required
+  auth    dialback over tls
+  limit connections 30 per source
+  limit connections 1000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 100/second burst 200 global
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				if len(fed.open) > 0 && fed.open[0].TLS == "none" {
+					at := header(fed.decl, fed.decl.Server)
+					if w := fed.tls(); w != nil {
+						at = w.Span()
+					}
+					p.Report(at, fmt.Sprintf("%s federates with everybody in clear text", fed.server.Name))
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-tls-optional",
+		Severity:  diag.Error,
+		Title:     "TLS between servers is optional",
+		Why:       "An attacker on the path removes the offer of STARTTLS and the stream goes on in clear text, so optional is no better than none.",
+		Reference: "RFC 9325 §3.2, RFC 7590 §3.1",
+		Remedy:    "State `tls required`; keep a peer that cannot as an exception of its own.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     optional
+  auth    dialback
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     required
+  auth    dialback over tls
+  limit connections 30 per source
+  limit connections 1000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 100/second burst 200 global
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				if len(fed.open) > 0 && fed.open[0].TLS == "optional" {
+					at := header(fed.decl, fed.decl.Server)
+					if w := fed.tls(); w != nil {
+						at = w.Span()
+					}
+					p.Report(at, fmt.Sprintf("TLS is optional between %s and every other server", fed.server.Name))
+				}
+				for _, r := range fed.peers {
+					if r.any().TLS == "optional" {
+						at, labels := r.tlsPlace(fed)
+						p.Report(at, fmt.Sprintf("TLS is optional between %s and peer %s", fed.server.Name, r.domain()), labels...)
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-dialback-no-tls",
+		Severity:  diag.Error,
+		Title:     "dialback is the only proof of a peer, and it runs without TLS",
+		Why:       "Dialback asks DNS where a domain lives and believes the answer; without TLS nothing protects that answer's use, nor the stream that follows.",
+		Reference: "XEP-0220 §3",
+		Remedy:    "State `tls required` and `auth external`, or `auth dialback over tls` where the peer has no usable certificate.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  peer legacy.example { address 203.0.113.60  tls none  auth dialback }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  peer legacy.example { address 203.0.113.60  tls required  auth external }
+}
+`,
+		Run: func(p *Pass) {
+			bare := func(f *ir.Flow) bool {
+				return dialback(f) && (f.TLS == "none" || f.TLS == "optional")
+			}
+			for _, fed := range p.federations {
+				if len(fed.open) > 0 && bare(fed.open[0]) {
+					at := header(fed.decl, fed.decl.Server)
+					if a := fed.auth(); a != nil {
+						at = a.Span()
+					}
+					p.Report(at, fmt.Sprintf("%s believes dialback without TLS from everybody", fed.server.Name))
+				}
+				for _, r := range fed.peers {
+					if bare(r.any()) {
+						at, labels := r.authPlace(fed)
+						p.Report(at, fmt.Sprintf("peer %s is known by dialback without TLS", r.domain()), labels...)
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-dialback-valid-cert",
+		Severity:  diag.Warning,
+		Title:     "a named peer with TLS is known by dialback instead of its certificate",
+		Why:       "With TLS on both sides a certificate proves the domain, and SASL EXTERNAL uses it. Dialback proves no more than that DNS pointed somewhere at that moment.",
+		Reference: "XEP-0178 §3, XEP-0344 §2.4, RFC 7590 §3.4",
+		Remedy:    "State `auth external` for the peer; if its certificate does not verify, ask its operator for one that does.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20  auth dialback over tls }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20  auth external }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					if f := r.any(); dialback(f) && (f.TLS == "required" || f.TLS == "direct") {
+						at, labels := r.authPlace(fed)
+						p.Report(at, fmt.Sprintf("peer %s has TLS, yet is known by dialback", r.domain()), labels...)
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-external-no-tls",
+		Severity:  diag.Error,
+		Title:     "a peer has to show a certificate on a stream that may go without TLS",
+		Why:       "SASL EXTERNAL takes the certificate of the TLS handshake. Without TLS there is none: the peer either fails to authenticate or falls back to something weaker.",
+		Reference: "XEP-0178 §3, RFC 6120 §13.14",
+		Remedy:    "State `tls required` where `auth external` is stated.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  peer partner.example { address 203.0.113.20  tls optional  auth external }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  peer partner.example { address 203.0.113.20  tls required  auth external }
+}
+`,
+		Run: func(p *Pass) {
+			bare := func(f *ir.Flow) bool {
+				return f.Auth == "external" && (f.TLS == "none" || f.TLS == "optional")
+			}
+			for _, fed := range p.federations {
+				if len(fed.open) > 0 && bare(fed.open[0]) {
+					at := header(fed.decl, fed.decl.Server)
+					if a := fed.auth(); a != nil {
+						at = a.Span()
+					}
+					p.Report(at, fmt.Sprintf("%s asks everybody for a certificate, and lets streams go without TLS", fed.server.Name))
+				}
+				for _, r := range fed.peers {
+					if bare(r.any()) {
+						at, labels := r.tlsPlace(fed)
+						p.Report(at, fmt.Sprintf("peer %s has to show a certificate, and its streams may go without TLS", r.domain()), labels...)
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-dialback-no-callback",
+		Severity:  diag.Error,
+		Title:     "dialback cannot call back",
+		Why:       "In dialback the server that is asked to accept a domain opens a second connection, to the authoritative server of that domain. A peer that may connect in one direction only can never be verified.",
+		Reference: "XEP-0220 §1.2, §1.4",
+		Remedy:    "Remove the `direction` line, or state `auth external`, which needs no second connection.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20  auth dialback over tls  direction in }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20  auth external }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					switch {
+					case !dialback(r.any()):
+					case len(r.out) == 0:
+						p.Report(r.directionPlace(), fmt.Sprintf("peer %s is known by dialback, but %s may not open the connection that verifies it", r.domain(), fed.server.Name))
+					case len(r.in) == 0:
+						p.Report(r.directionPlace(), fmt.Sprintf("peer %s may not open the connection by which it verifies %s", r.domain(), fed.server.Name))
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-oneway-no-bidi",
+		Severity:  diag.Warning,
+		Title:     "a peer may connect in one direction only",
+		Why:       "A stream between servers carries stanzas one way. Unless both servers speak bidirectional streams, answers need a connection in the other direction, which this policy denies.",
+		Reference: "XEP-0220 §1.2, XEP-0288 §1",
+		Remedy:    "Remove the `direction` line, or waive this when both servers are known to use XEP-0288.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  auth    external
+  peer partner.example { address 203.0.113.20  direction out }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  auth    external
+  peer partner.example { address 203.0.113.20 }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					switch {
+					case dialback(r.any()): // fed-dialback-no-callback says more
+					case len(r.out) == 0:
+						p.Report(r.directionPlace(), fmt.Sprintf("peer %s may connect to %s, but not the other way", r.domain(), fed.server.Name))
+					case len(r.in) == 0:
+						p.Report(r.directionPlace(), fmt.Sprintf("%s may connect to peer %s, but not the other way", fed.server.Name, r.domain()))
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-ip-not-identity",
+		Severity:  diag.Warning,
+		Title:     "addresses are let in to federate without a domain",
+		Why:       "Many domains share one host, and a host that is let in may speak for any domain it likes. An address is not an identity; a peer is a domain with a way to prove it.",
+		Reference: "XEP-0220 §2.6",
+		Remedy:    "Replace the allow statement by `peer` lines, which name the domain and how it proves itself.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network partners = 203.0.113.0/28
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20 }
+}
+allow network partners to federation of chat
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20 }
+  peer second.example  { address 203.0.113.5 }
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.accesses("allow") {
+				for _, f := range p.flows(d) {
+					for _, s := range p.machines(f) {
+						if fed := p.federationOf(s); fed != nil && len(fed.open) == 0 && opensFederation(f, s) {
+							p.Report(d.Span(), fmt.Sprintf("%s may federate with %s by its address alone", f.From.Label, s.Name),
+								label(header(fed.decl, fed.decl.Server), "the peers are stated here"))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-allowlist-empty",
+		Severity:  diag.Warning,
+		Title:     "federation is denied by default, and no peer is named",
+		Why:       "The statement looks like an allow list but lets nobody in. If that is meant, no statement at all says so more clearly; if not, the peers were forgotten.",
+		Reference: "RFC 6120 §13.14",
+		Remedy:    "Name the peers, or remove the federation statement and switch federation off in the server.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20 }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				named := slices.ContainsFunc(fed.decl.Body.Items, func(i *lang.FederationItem) bool { return i.Peer != nil })
+				for _, d := range p.accesses("allow") {
+					for _, f := range p.flows(d) {
+						named = named || overlaps(f.To.Set, fed.server.Set) && opensFederation(f, fed.server)
+					}
+				}
+				if len(fed.open) == 0 && !named {
+					p.Report(header(fed.decl, fed.decl.Server), fmt.Sprintf("federation of %s is denied to everybody, and no peer is named", fed.server.Name))
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-s2s-module-off-port-open",
+		Severity:  diag.Warning,
+		Title:     "the federation port is opened without a federation statement",
+		Why:       "Federation is optional, and a server that does not federate needs no such port. Where it is open all the same, either the port or the statement is a leftover.",
+		Reference: "RFC 6120 §13.14",
+		Remedy:    "Close the port, or write a federation statement that names the peers.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network partners = 203.0.113.0/28
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+allow network partners to federation of chat
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.5 }
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.accesses("allow") {
+				for _, f := range p.flows(d) {
+					for _, s := range p.machines(f) {
+						if opensFederation(f, s) && p.federationOf(s) == nil {
+							p.Report(d.Span(), fmt.Sprintf("%s reaches the federation port of %s, which does not federate", f.From.Label, s.Name),
+								label(s.Origin.Span, "no federation statement speaks of this server"))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-blocklist-hits-self",
+		Severity:  diag.Error,
+		Title:     "a deny statement covers the policy's own addresses",
+		Why:       "Block lists get poisoned, and whoever puts this site's addresses on one that it uses cuts it off from itself: legs, components and checks come from these addresses.",
+		Reference: "XEP-0205 §2",
+		Remedy:    "Take the own addresses out of the network or feed, and find out how they came there.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network drop = 198.51.100.0/24
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+deny network drop
+`,
+		Good: `policy "p" { profile baseline }
+network drop = 203.0.113.128/25
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+deny network drop
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.denials() {
+				if !d.whole() {
+					continue // closing one service to one's own network is a policy, not a slip
+				}
+				for _, s := range p.Policy.Servers {
+					if pfx, ok := shared(d.flow.From.Set, s.Set); ok {
+						p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s, an address of server %s", d.flow.From.Label, spell(pfx), s.Name),
+							source(d.flow.From), label(s.Origin.Span, "server %s", s.Name))
+					}
+				}
+				for _, pt := range p.Policy.Points {
+					if pt.Server != nil {
+						continue // its addresses are the server's
+					}
+					if pfx, ok := shared(d.flow.From.Set, pt.Set); ok {
+						p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s, an address of point %s", d.flow.From.Label, spell(pfx), pt.Name),
+							source(d.flow.From), label(pt.Origin.Span, "point %s", pt.Name))
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-blocklist-hits-peer",
+		Severity:  diag.Error,
+		Title:     "a deny statement covers a named peer",
+		Why:       "Deny comes before allow, so the peer is named and yet cut off. Poisoning a block list is a way to make two servers stop talking.",
+		Reference: "XEP-0205 §2",
+		Remedy:    "Take the peer's address out of the network or feed, or remove the peer if it is denied on purpose.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network drop = 203.0.113.0/24
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20 }
+}
+deny network drop
+`,
+		Good: `policy "p" { profile baseline }
+network drop = 203.0.113.128/25
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20 }
+}
+deny network drop
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					for _, d := range p.denials() {
+						hits := d.whole() || slices.ContainsFunc(r.in, d.speaksOf)
+						if pfx, ok := d.overlap(r.addresses()); ok && hits {
+							p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s, an address of peer %s", d.flow.From.Label, spell(pfx), r.domain()),
+								label(r.item.Domain.Span(), "the peer is named here"), source(d.flow.From))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-conn-limit-multidomain",
+		Severity:  diag.Warning,
+		Title:     "a connection limit is below what the number of domains needs",
+		Why:       "Servers may open one connection for each pair of domains. A limit below the number of this server's domains cuts off well-behaved servers, and large hosts need more.",
+		Reference: "XEP-0220 §2.6",
+		Remedy:    "Raise the limit to at least the number of domain pairs, better twice that, since reconnecting overlaps.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org, muc.example.org, files.example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20  limit connections 2 per peer }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org, muc.example.org, files.example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20  limit connections 6 per peer }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				own := max(1, len(fed.server.Domains))
+				domains := label(fed.server.Origin.Span, "%s of %s", plural(own, "domain"), fed.server.Name)
+				for _, f := range fed.open {
+					if l := limitOf(f, ir.Connections, ir.PerSource); l != nil && !f.Outbound && uint64(l.Count) < uint64(own) {
+						p.Report(l.Origin.Span, fmt.Sprintf("%s per source do not suffice for %s", plural(int(l.Count), "connection"), plural(own, "domain")), domains)
+					}
+				}
+				for _, r := range fed.peers {
+					for _, f := range r.in {
+						if l := limitOf(f, ir.Connections, ir.PerPeer, ir.PerSource); l != nil && uint64(l.Count) < uint64(own) {
+							p.Report(l.Origin.Span, fmt.Sprintf("%s do not suffice for peer %s and %s", plural(int(l.Count), "connection"), r.domain(), plural(own, "domain")), domains)
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-unlimited-inbound",
+		Severity:  diag.Warning,
+		Title:     "every server may connect, and none is limited",
+		Why:       "Open federation means that strangers connect. Without a limit for each source a single one takes all connections, and the connection attempts, that the server can bear.",
+		Reference: "XEP-0205 §4.1, §4.2, RFC 6120 §13.12",
+		Remedy:    "Add `limit connections N per source` and `limit attempts N/minute per source`, and their global fellows.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     required
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     required
+  limit connections 30 per source
+  limit connections 1000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 100/second burst 200 global
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, f := range public(fed.open) {
+					var lacking []string
+					if limitOf(f, ir.Connections, ir.PerSource, ir.PerPeer) == nil {
+						lacking = append(lacking, "connections")
+					}
+					if limitOf(f, ir.Attempts, ir.PerSource, ir.PerPeer) == nil {
+						lacking = append(lacking, "attempts")
+					}
+					if len(lacking) > 0 {
+						p.Report(header(fed.decl, fed.decl.Server), fmt.Sprintf("federation of %s is open to everybody without a limit on %s per source", fed.server.Name, strings.Join(lacking, " and ")))
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-ip-pin-stale",
+		Severity:  diag.Info,
+		Title:     "peer addresses are stated by hand",
+		Why:       "A stated address does not follow the peer's DNS: when the peer moves, federation stops, and its old address stays open to whoever gets it next.",
+		Reference: "RFC 6120 §13.9.2",
+		Remedy:    "Leave out the `address` lines and run `xfwc lock`, which keeps the addresses from DNS up to date and shows every change.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer partner.example { address 203.0.113.20 }
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer branch.example  # addresses from xfwc.lock
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				var places []diag.Label
+				var names []string
+				for _, r := range fed.peers {
+					for _, l := range r.lines() {
+						if len(l.Address) > 0 {
+							places = append(places, label(l.Span(), "peer %s", r.domain()))
+							names = append(names, r.domain())
+							break
+						}
+					}
+				}
+				if len(places) > 0 {
+					verb := "has its"
+					if len(names) > 1 {
+						verb = "have their"
+					}
+					p.Report(places[0].Span, fmt.Sprintf("%s %s addresses stated by hand: %s", plural(len(names), "peer"), verb, strings.Join(names, ", ")), places[1:]...)
+				}
+			}
+		},
+	},
+}
+
+func dialback(f *ir.Flow) bool { return f.Auth == "dialback" || f.Auth == "dialback-tls" }
+
+// addresses are the peer's own, whichever side opens the connection.
+func (r peer) addresses() *ir.AddrSet {
+	if len(r.in) > 0 {
+		return r.in[0].From.Set
+	}
+	return r.out[0].To.Set
+}
+
+// federationOf finds the federation statement of a server, or nil.
+func (p *Pass) federationOf(s *ir.Server) *federation {
+	for i := range p.federations {
+		if p.federations[i].server == s {
+			return &p.federations[i]
+		}
+	}
+	return nil
+}
+
+// opensFederation reports whether an access flow reaches a port on which the
+// server federates.
+func opensFederation(f *ir.Flow, s *ir.Server) bool {
+	for _, l := range s.Listeners {
+		if strings.HasPrefix(l.Service, "federation") && intersects(f.Ports, []ir.PortSpan{l.Port}) {
+			return true
+		}
+	}
+	return false
+}
+
+// denial is a deny statement with what it means.
+type denial struct {
+	decl *lang.AccessDecl
+	flow *ir.Flow
+}
+
+func (p *Pass) denials() []denial {
+	var out []denial
+	for _, d := range p.accesses("deny") {
+		for _, f := range p.flows(d) {
+			if f.Verdict == ir.Deny {
+				out = append(out, denial{d, f})
+			}
+		}
+	}
+	return out
+}
+
+// whole reports whether the denial is from everything that the policy guards.
+func (d denial) whole() bool { return d.flow.To.Any && len(d.flow.Ports) == 0 }
+
+// speaksOf reports whether the denial decides about conversations of the flow,
+// which somebody else opens.
+func (d denial) speaksOf(f *ir.Flow) bool {
+	if len(d.flow.Ports) > 0 && !intersects(d.flow.Ports, f.Ports) {
+		return false
+	}
+	return d.flow.To.Any || overlaps(d.flow.To.Set, f.To.Set)
+}
+
+// overlap finds addresses of the set that the denial speaks of.
+func (d denial) overlap(s *ir.AddrSet) (netip.Prefix, bool) {
+	if d.flow.From.Any && s != nil && len(s.Prefixes) > 0 {
+		return s.Prefixes[0], true
+	}
+	return shared(d.flow.From.Set, s)
+}
+
+// source points at where the addresses of an endpoint are stated.
+func source(e ir.Endpoint) diag.Label {
+	if e.Set == nil {
+		return diag.Label{}
+	}
+	return label(e.Set.Origin.Span, "the addresses come from here")
+}
