@@ -5,11 +5,18 @@ package golden_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io/fs"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -187,6 +194,63 @@ cmp once twice`
 			once, err := os.ReadFile(filepath.Join(dir, "once"))
 			if err == nil && !bytes.Contains(once, []byte("table inet xfwc")) {
 				t.Errorf("nothing was loaded:\n%s", once)
+			}
+		})
+	}
+}
+
+// TestHAProxy lets haproxy judge every golden configuration; a warning counts as
+// an error.
+func TestHAProxy(t *testing.T) {
+	for _, file := range artefacts(t, "haproxy/haproxy.cfg") {
+		t.Run(filepath.ToSlash(strings.TrimPrefix(file, "examples/")), func(t *testing.T) {
+			point := filepath.Base(filepath.Dir(filepath.Dir(file)))
+			tls := t.TempDir()
+			if err := os.WriteFile(filepath.Join(tls, point+".pem"), certificate(t), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("XFWC_TLS_DIR", tls)
+			judge(t, filepath.Dir(file), "haproxy", "-c", "-dW", "-f", "haproxy.cfg")
+		})
+	}
+}
+
+// certificate makes a key with a certificate that it signed itself.
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"example.org"}}
+	signed, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+}
+
+// TestSuricata lets suricata judge every golden rule file. It accepts a rule
+// file that it could not use at all, so the rules that it loaded are counted.
+func TestSuricata(t *testing.T) {
+	for _, file := range artefacts(t, "suricata/xfwc.rules") {
+		t.Run(filepath.ToSlash(strings.TrimPrefix(file, "examples/")), func(t *testing.T) {
+			rules, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := regexp.MustCompile(`^# (\d+) rules `).FindSubmatch(rules)
+			if m == nil || string(m[1]) == "0" {
+				t.Fatalf("the first line promises no rules: %.80s", rules)
+			}
+			out := judge(t, filepath.Dir(file), "suricata", "-T", "-v", "-c", "xfwc.yaml", "-S", "xfwc.rules", "-l", t.TempDir())
+			if want := string(m[1]) + " rules successfully loaded, 0 rules failed"; !strings.Contains(out, want) {
+				t.Errorf("suricata does not say %q:\n%s", want, out)
 			}
 		})
 	}

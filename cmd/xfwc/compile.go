@@ -168,6 +168,9 @@ func (s *session) writeTree(dir string, t *tree, format string) (err error) {
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return fmt.Errorf("cannot write %s: %w", name, err)
 		}
+		if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("cannot write %s: something that is no file is in the way", target)
+		}
 		staged, err := stage(target, a.Bytes, 0o644)
 		if err != nil {
 			return err

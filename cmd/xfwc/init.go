@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"xfwc/lang"
 )
 
 // newInit builds `xfwc init`.
@@ -63,9 +65,16 @@ var (
 	ifaceForm  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,14}$`)
 )
 
-// starterVersions are the versions that the starter policy states: for each
-// server the one whose defaults xfwc knows best.
-var starterVersions = map[string]string{"prosody": "0.12", "ejabberd": "24.12", "openfire": "5.0"}
+// starters are what differs between servers.
+var starters = map[string]struct {
+	version string
+	auth    string // Openfire calls back to learn who a peer is; the others take the certificate
+	closed  string // a port that the software opens by default and that nobody outside needs
+}{
+	"prosody":  {"0.12", "external", "5347"},
+	"ejabberd": {"24.12", "external", "5280"},
+	"openfire": {"5.0", "dialback over tls", "9090"},
+}
 
 // starter is a policy for one server on one machine.
 func starter(software, domain string, addresses []string, iface string) ([]byte, error) {
@@ -85,21 +94,16 @@ func starter(software, domain string, addresses []string, iface string) ([]byte,
 		}
 		addresses[i] = addr.Unmap().String()
 	}
-	// Openfire has to call back to prove who a peer is; the others take the
-	// certificate alone.
-	auth := "external"
-	if software == "openfire" {
-		auth = "dialback over tls"
-	}
-	return []byte(strings.NewReplacer(
-		"SOFTWARE", software, "VERSION", starterVersions[software],
-		"DOMAIN", domain, "ADDRESSES", strings.Join(addresses, ", "), "IFACE", iface, "AUTH", auth,
-	).Replace(starterText)), nil
+	own := starters[software]
+	text := strings.NewReplacer(
+		"SOFTWARE", software, "VERSION", own.version, "AUTH", own.auth, "CLOSED", own.closed,
+		"DOMAIN", domain, "ADDRESSES", strings.Join(addresses, ", "), "IFACE", iface,
+	).Replace(starterText)
+	return lang.Format([]byte(text)), nil
 }
 
-// starterText is in the one format; a test holds it to that and to a clean check.
 const starterText = `# What the XMPP site DOMAIN means to allow. Change addresses and networks to
-# yours, then: xfwc check, xfwc plan, xfwc apply --confirm 5m.
+# yours, then run: xfwc check, xfwc plan, xfwc apply --confirm 5m.
 
 policy "DOMAIN" {
   owner   "admin@DOMAIN"
@@ -151,7 +155,7 @@ test "everybody may log in and federate" {
   allow tcp any -> chat:5269
 }
 
-test "components are not public" {
-  deny tcp any -> chat:5347
+test "what the server opens besides is not public" {
+  deny tcp any -> chat:CLOSED
 }
 `
