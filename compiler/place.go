@@ -277,7 +277,7 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 				pl.held[f] = true
 				s.Entries = append(s.Entries, pl.allowEntries(f)...)
 			}
-			s.Rest = rest(s.Name, cl.flows[0].Origin)
+			s.Rest = rest(s.Name, cl.flows[0].Block)
 		} else {
 			// Ports of the software that no statement opens: closed, so that a
 			// listener somebody forgot is not reachable by accident.
@@ -445,7 +445,7 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		origin := m.origin()
 		if len(cl.flows) > 0 {
 			s.Name = pl.serviceName(className(cl.flows))
-			origin = cl.flows[0].Origin
+			origin = cl.flows[0].Block
 			for _, f := range denies {
 				s.Entries = append(s.Entries, &ir.Entry{
 					ID: f.ID + "-out", Match: ir.Match{Dst: f.From.Set}, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
@@ -516,7 +516,7 @@ func (pl *placing) legsOut() []*ir.ServiceGuard {
 			origin := srv.Origin
 			if len(cl.flows) > 0 {
 				s.Name = pl.serviceName(cl.flows[0].ID + "_out")
-				origin = cl.flows[0].Origin
+				origin = cl.flows[0].Block
 			} else if pl.pt.Server != nil {
 				continue // it may well federate with that server: its own ports decide
 			} else {

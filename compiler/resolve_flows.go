@@ -33,6 +33,9 @@ func (s *state) resolveFlows() {
 // flow adds a flow to the policy, as part of the statement at hand.
 func (s *state) flow(f *ir.Flow) *ir.Flow {
 	f.Verdict = cmp.Or(f.Verdict, ir.Allow)
+	if !f.Block.Span.IsValid() {
+		f.Block = f.Origin
+	}
 	s.order[f] = s.at
 	s.p.Flows = append(s.p.Flows, f)
 	return f
@@ -153,6 +156,7 @@ func (s *state) portsFor(srv *ir.Server, service string, registered uint16) []ir
 type terms struct {
 	tls, auth     string
 	tlsAt, authAt lang.Node
+	block         ir.Origin // the federation
 }
 
 // federation makes the flows of peers, then those with everybody.
@@ -200,7 +204,7 @@ func (s *state) federation(d *lang.FederationDecl) {
 		keys = []ir.LimitKey{ir.PerSource, ir.Global} // strangers are no peer that could be counted
 	}
 	bounds := s.limits(o, ls, keys...)
-	wide.tls = cmp.Or(wide.tls, "required")
+	wide.tls, wide.block = cmp.Or(wide.tls, "required"), o
 	s.agree(wide)
 
 	var others []*peerAddrs
@@ -263,11 +267,12 @@ type peerAddrs struct {
 	at     diag.Span
 	set    *ir.AddrSet
 	reach  []reach
+	dnssec string // of the answers in xfwc.lock; "" when the policy states the addresses
 }
 
 // peer makes the flows from and to one peer. Dialback calls back (XEP-0220
 // section 1.2), so unless the policy states a direction both are made.
-func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []limitWord, others *[]*peerAddrs) {
+func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limitWord, others *[]*peerAddrs) {
 	domain, ok := s.domain(item.Domain)
 	if !ok {
 		return
@@ -336,7 +341,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []limitW
 				diag.Label{Span: other.at, Text: "the other peer"})
 		}
 	}
-	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, Origin: o}
+	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, Origin: o, Block: t.block}
 	id := []string{"federation", srv.Name, "peer", domain}
 	if direction != "out" {
 		f := base
@@ -409,6 +414,7 @@ func (s *state) reachPeer(p *peerAddrs, item *lang.PeerItem, stated []*lang.Word
 		s.add("lock-missing", at, fmt.Sprintf("xfwc.lock has no address of peer %s", p.domain), there)
 		return false
 	}
+	p.dnssec = locked.DNSSEC
 	for _, e := range ends {
 		p.reach = append(p.reach, reach{netip.PrefixFrom(e.Addr, e.Addr.BitLen()), cmp.Or(port, e.Port), e.DirectTLS && port == 0})
 	}

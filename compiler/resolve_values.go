@@ -228,11 +228,14 @@ func validDate(text string) bool {
 	return err == nil && len(text) == len(time.DateOnly)
 }
 
-// limitWord is a limit as it was read; each flow of its statement gets a copy.
+// limitWord is a limit as it was read. All flows of its statement share one
+// count, because the statement is about who connects and not about which port
+// is used; only what counts per peer is counted apart for each peer.
 type limitWord struct {
 	ir.Limit
-	at diag.Span
-	of string // label of the statement
+	at     diag.Span
+	of     string    // label of the statement
+	shared *ir.Limit // made with the first flow that has it
 }
 
 // units are the spellings of the units of a rate.
@@ -245,8 +248,8 @@ var units = map[string]string{
 
 // limits reads the limit lines of the statement with the origin o. keys are the
 // keys that can be told apart there.
-func (s *state) limits(o ir.Origin, ls []*lang.Limit, keys ...ir.LimitKey) []limitWord {
-	var out []limitWord
+func (s *state) limits(o ir.Origin, ls []*lang.Limit, keys ...ir.LimitKey) []*limitWord {
+	var out []*limitWord
 	for _, l := range ls {
 		lw, ok := s.limit(l, keys)
 		if !ok {
@@ -273,8 +276,8 @@ func keyWords(k ir.LimitKey) string {
 	return "per " + string(k)
 }
 
-func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (limitWord, bool) {
-	lw := limitWord{at: l.Span()}
+func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (*limitWord, bool) {
+	lw := &limitWord{at: l.Span()}
 	kind := s.oneOf(l.Kind, "a limit", string(ir.Connections), string(ir.Attempts))
 	lw.Kind = ir.LimitKind(kind)
 	ok := kind != ""
@@ -327,7 +330,7 @@ func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (limitWord, bool) {
 
 // bound gives a flow its limits: those of the narrower statement first, and of
 // the wider one what the narrower says nothing of.
-func (s *state) bound(f *ir.Flow, statements ...[]limitWord) {
+func (s *state) bound(f *ir.Flow, statements ...[]*limitWord) {
 	for _, ls := range statements {
 		for _, lw := range ls {
 			taken := false
@@ -337,10 +340,22 @@ func (s *state) bound(f *ir.Flow, statements ...[]limitWord) {
 			if taken {
 				continue
 			}
-			l := lw.Limit
-			l.ID = s.id(f.ID, string(l.Kind), string(l.Key))
-			l.Origin = origin(lw.at, fmt.Sprintf("limit %s %s of %s", l.Kind, keyWords(l.Key), lw.of))
-			f.Limits = append(f.Limits, &l)
+			f.Limits = append(f.Limits, s.limitFor(f, lw))
 		}
 	}
+}
+
+func (s *state) limitFor(f *ir.Flow, lw *limitWord) *ir.Limit {
+	if lw.shared != nil && lw.Key != ir.PerPeer {
+		return lw.shared
+	}
+	l := lw.Limit
+	of := strings.ReplaceAll(lw.of, " of ", "-") // "clients of chat" counts as clients-chat
+	if l.Key == ir.PerPeer {
+		of = f.ID
+	}
+	l.ID = s.id(of, string(l.Kind), string(l.Key))
+	l.Origin = origin(lw.at, fmt.Sprintf("limit %s %s of %s", l.Kind, keyWords(l.Key), lw.of))
+	lw.shared = &l
+	return &l
 }

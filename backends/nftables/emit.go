@@ -88,21 +88,25 @@ func clip(s string, n int) string {
 
 func ident(id string) string { return strings.ReplaceAll(id, "-", "_") }
 
-func (b *builder) counter(id string, o ir.Origin) CountPacket {
+func (b *builder) counter(id string) CountPacket {
 	name := ident(id)
 	if !b.counters[name] {
 		b.counters[name] = true
-		b.r.Counters = append(b.r.Counters, &Counter{Name: name, Comment: comment(o)})
+		b.r.Counters = append(b.r.Counters, &Counter{Name: name})
 	}
 	return CountPacket{Counter: name}
 }
 
+// Only rules, base chains and address sets carry comments: the name of a
+// counter or chain says which rule of the policy it is for, and a policy line
+// once more beside every object would bury the rules.
+
 // addChain registers a chain that rules go to; it reports false when it exists.
-func (b *builder) addChain(name string, o ir.Origin) (*Chain, bool) {
+func (b *builder) addChain(name string) (*Chain, bool) {
 	if c := b.chains[name]; c != nil {
 		return c, false
 	}
-	c := &Chain{Name: name, Comment: comment(o)}
+	c := &Chain{Name: name}
 	b.chains[name] = c
 	b.r.Chains = append(b.r.Chains, c)
 	return c, true
@@ -123,13 +127,13 @@ func (b *builder) drops(c *Chain, id string, log bool, o ir.Origin) {
 	if log {
 		c.add(o, []Stmt{LimitRate{Rate: logRate}, LogPacket{Prefix: clip("xfwc "+id, 110) + ": "}})
 	}
-	c.add(o, []Stmt{b.counter(id, o), Verdict{Kind: Drop}})
+	c.add(o, []Stmt{b.counter(id), Verdict{Kind: Drop}})
 }
 
 // denial is the chain that denies for one rule of the policy, wherever the
 // rule is judged.
 func (b *builder) denial(id string, log bool, o ir.Origin) Stmt {
-	c, fresh := b.addChain("no_"+ident(id), o)
+	c, fresh := b.addChain("no_" + ident(id))
 	if fresh {
 		b.drops(c, id, log, o)
 	}
@@ -173,7 +177,7 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 	target := func(kind string, f Family) *vmap {
 		name := string(g.Hook) + "_" + kind
 		if f != 0 {
-			name = fmt.Sprintf("%s%d", name, f)
+			name = fmt.Sprintf("%s_v%d", name, f)
 		}
 		if m := byKey[name]; m != nil {
 			return m
@@ -224,7 +228,7 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 		for _, f := range []Family{0, V4, V6} {
 			name := string(g.Hook) + "_" + kind
 			if f != 0 {
-				name = fmt.Sprintf("%s%d", name, f)
+				name = fmt.Sprintf("%s_v%d", name, f)
 			}
 			if m := byKey[name]; m != nil {
 				b.r.Sets = append(b.r.Sets, m.set)
@@ -282,7 +286,7 @@ func (s *Set) addVerdict(chain string, ps ir.PortSpan, addr ...KeyValue) {
 // service writes the chain of one service: its entries, then its rest.
 func (b *builder) service(prefix string, s *ir.ServiceGuard) *Chain {
 	name := prefix + s.Name
-	c, fresh := b.addChain(name, s.Rest.Origin)
+	c, fresh := b.addChain(name)
 	if !fresh {
 		return c
 	}
@@ -304,16 +308,16 @@ func (b *builder) allow(c *Chain, prefix string, e *ir.Entry) {
 	variants := b.variants(e.Match)
 	if len(e.Limits) == 0 {
 		for _, v := range variants {
-			c.add(e.Origin, v, []Stmt{b.counter(e.ID, e.Origin), Verdict{Kind: Accept}})
+			c.add(e.Origin, v, []Stmt{b.counter(e.ID), Verdict{Kind: Accept}})
 		}
 		return
 	}
-	to, fresh := b.addChain(prefix+ident(e.ID)+"_limits", e.Origin)
+	to, fresh := b.addChain(prefix + ident(e.ID) + "_limits")
 	if fresh {
 		for _, l := range ordered(e.Limits) {
 			b.limit(to, l)
 		}
-		to.add(e.Origin, []Stmt{b.counter(e.ID, e.Origin), Verdict{Kind: Accept}})
+		to.add(e.Origin, []Stmt{b.counter(e.ID), Verdict{Kind: Accept}})
 	}
 	for _, v := range variants {
 		c.add(e.Origin, v, []Stmt{Verdict{Kind: Goto, Chain: to.Name}})
@@ -343,9 +347,9 @@ func (b *builder) limit(c *Chain, l *ir.Limit) {
 	for _, m := range meters {
 		name := ident(l.ID)
 		if m.f != 0 {
-			name = fmt.Sprintf("%s%d", name, m.f)
+			name = fmt.Sprintf("%s_v%d", name, m.f)
 		}
-		set := &Set{Name: name, Key: []KeyType{m.key}, Dynamic: true, Size: m.size, Comment: comment(l.Origin)}
+		set := &Set{Name: name, Key: []KeyType{m.key}, Dynamic: true, Size: m.size}
 		var stmt Stmt = MeterConnections{Family: m.f, Set: name, Over: l.Count}
 		if l.Kind == ir.Attempts {
 			rate := Rate{Count: uint64(l.Count), Unit: l.Unit, Burst: l.Burst}
@@ -511,7 +515,7 @@ func (b *builder) addrSets(s *ir.AddrSet, f Family) []string {
 	if s.Feed != "" {
 		note = "feed " + s.Digest
 	}
-	name := fmt.Sprintf("%s%d", s.Name, f)
+	name := fmt.Sprintf("%s_v%d", s.Name, f)
 	if len(hosts) > splitAbove && len(nets) > 0 {
 		return []string{
 			b.addrSet(name, f, hosts, nil, note),

@@ -215,7 +215,14 @@ type Flow struct {
 	Auth      string // federation: "external", "dialback", "dialback-tls" or ""
 	Component string // name of the component
 	Peer      string // domain of the federation peer
-	Origin    Origin
+	// DNSSEC is how far the answers that gave the peer's addresses can be
+	// believed: "secure", "insecure" or "unknown", from xfwc.lock. "" where the
+	// policy states the addresses, and where there is no peer.
+	DNSSEC string
+	Origin Origin
+	// Block is the statement that the flow is a part of: for a peer the
+	// federation. It equals Origin for flows that stand on their own.
+	Block Origin
 }
 
 // LimitKind is what a limit counts.
@@ -237,7 +244,10 @@ const (
 
 // Limit is a bound on how many or how fast; the excess is denied.
 type Limit struct {
-	ID     string // unique: flow ID + "-connections-source" etc.; at most 60 bytes, [a-z0-9-]
+	// ID is unique: the statement, kind and key, such as
+	// "clients-chat-connections-source"; at most 60 bytes of [a-z0-9-]. The
+	// flows of one statement share its limits, and so the counts.
+	ID     string
 	Kind   LimitKind
 	Key    LimitKey
 	Count  uint32 // connections, or attempts per Unit

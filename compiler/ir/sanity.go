@@ -15,7 +15,7 @@ import (
 // the compiler, never of the policy's author: it is reported rather than met as
 // a crash or as a rule that means something else.
 func (p *Policy) Sanity() []diag.Finding {
-	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}}
+	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}, limits: map[*Limit]bool{}}
 	for _, n := range p.Networks {
 		c.origin("network "+n.Name, n.Origin)
 		c.set("network "+n.Name, n.Set, n.Origin)
@@ -103,10 +103,11 @@ func (p *Policy) Sanity() []diag.Finding {
 }
 
 type sanity struct {
-	found []diag.Finding
-	sets  map[*AddrSet]bool
-	names map[string]*AddrSet
-	ids   map[string]bool
+	found  []diag.Finding
+	sets   map[*AddrSet]bool
+	names  map[string]*AddrSet
+	ids    map[string]bool
+	limits map[*Limit]bool
 }
 
 func (c *sanity) check(ok bool, o Origin, format string, args ...any) {
@@ -195,6 +196,10 @@ func (c *sanity) flow(f *Flow) {
 	c.check(len(f.Ports) > 0 || f.Verdict == Deny && f.To.Any, f.Origin, "%s has no port", what)
 	c.check(!f.Multicast || f.OnLink, f.Origin, "%s is multicast and may leave the link", what)
 	for _, l := range f.Limits {
+		if c.limits[l] {
+			continue // shared by the flows of one statement
+		}
+		c.limits[l] = true
 		c.id("a limit", l.ID, l.Origin)
 		c.origin("limit "+l.ID, l.Origin)
 		c.check(l.Count > 0 && (l.Kind == Connections || l.Kind == Attempts), l.Origin, "limit %s bounds nothing", l.ID)
