@@ -50,6 +50,10 @@ type Set struct {
 	// Timeout in seconds of dynamic elements; 0 for none. A set used with
 	// ct count must have none: the kernel refuses it.
 	Timeout uint32
+	// Expires is set when elements may carry a timeout of their own, also while
+	// none does: the kernel cannot change this of a set that exists. A set with
+	// a Timeout has it in any case.
+	Expires bool
 	// Size is the largest number of elements: always stated for dynamic sets
 	// (a full one fails open) and for hash sets of feeds.
 	Size     uint32

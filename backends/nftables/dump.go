@@ -1,0 +1,701 @@
+package nftables
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Snapshot is what the kernel has under the name inet xfwc, in canonical form:
+// [Compare] finds no difference between two snapshots exactly when the tables
+// do the same. Both must come from the same kernel.
+type Snapshot struct {
+	// Exists is false when there is no such table; the rest is empty then.
+	Exists bool
+	// Generation of the namespace at which all of it was read.
+	Generation uint32
+	// Objects in the order of kind and name.
+	Objects []Object
+}
+
+// Object is the table itself, a counter, a set or map, a chain, or something
+// foreign that somebody put into the table.
+type Object struct {
+	// Kind is "table", "counter", "set" (also maps), "chain"; for foreign
+	// things "flowtable", "quota", "limit", "ct helper" or "object N".
+	Kind string
+	Name string
+	// Head is the definition in canonical form.
+	Head string
+	// Comment of a set that is not dynamic. It belongs to the definition: the
+	// digest of a feed stands there, and the set is replaced to change it.
+	Comment string
+	// Note is the comment of anything else. The kernel keeps it as long as the
+	// object lives, which an update does not end for a comment's sake: it would
+	// cost counts, or packets. So it may be older than the policy, is shown to
+	// people and never compared.
+	Note string
+	// Items are the rules of a chain in their order, or the elements of a set in
+	// the order of their keys.
+	Items []Item
+	// Count is the number of elements of a set: that of Items, or, when they
+	// were not read, what the kernel counts. -1 is unknown (before 6.16).
+	Count int
+	// Skipped is set when the elements were not read: of large sets by
+	// DumpOptions, of dynamic sets always, for what rules put there is never
+	// drift (Count is 0 then).
+	Skipped bool
+	// Raw are the attributes by which the object can be added again.
+	Raw []byte
+}
+
+// Item is a rule or an element.
+type Item struct {
+	// Text is the canonical form, without the comment.
+	Text string
+	// Comment of a rule is the policy line it comes from.
+	Comment string
+	// Handle of a rule, by which it can be deleted.
+	Handle uint64
+	// Raw is all that is needed to add a rule, with its anonymous sets, or an
+	// element again.
+	Raw []byte
+}
+
+// Object finds an object of the snapshot, nil when it is not there.
+func (s *Snapshot) Object(kind, name string) *Object {
+	i, ok := slices.BinarySearchFunc(s.Objects, Object{Kind: kind, Name: name}, compareObjects)
+	if !ok {
+		return nil
+	}
+	return &s.Objects[i]
+}
+
+func compareObjects(a, b Object) int {
+	return cmp.Or(cmp.Compare(kindRank(a.Kind), kindRank(b.Kind)), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+}
+
+func kindRank(kind string) int {
+	if i := slices.Index([]string{kindTable, kindCounter, kindSet, kindChain}, kind); i >= 0 {
+		return i
+	}
+	return 99
+}
+
+// Kinds of objects.
+const (
+	kindTable     = "table"
+	kindCounter   = "counter"
+	kindSet       = "set"
+	kindChain     = "chain"
+	kindFlowtable = "flowtable"
+)
+
+// DumpOptions say what a dump leaves out.
+type DumpOptions struct {
+	// SkipElements reports whether to leave the elements of a set unread; size
+	// is their number, or the declared size where the kernel does not count. nil
+	// reads all. Reading is quadratic in the kernel: a million ranges take
+	// minutes.
+	SkipElements func(set string, size int) bool
+}
+
+// dumpTries is how often a dump is taken anew when the ruleset changed during
+// it: tables of others change too.
+const dumpTries = 20
+
+// Dump reads table inet xfwc, consistent in itself: it starts anew when the
+// generation changes meanwhile.
+func (c *Conn) Dump(o DumpOptions) (*Snapshot, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for try := range dumpTries {
+		if try > 0 {
+			time.Sleep(time.Duration(try) * time.Millisecond)
+		}
+		gen, err := c.generation()
+		if err != nil {
+			return nil, err
+		}
+		t, err := c.read(o)
+		if errors.Is(err, errDumpInterrupted) {
+			continue
+		}
+		after, genErr := c.generation()
+		if genErr != nil {
+			return nil, genErr
+		}
+		if after != gen {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read table inet %s: %w", TableName, explainErrno(err))
+		}
+		s, err := t.snapshot()
+		if err != nil {
+			return nil, fmt.Errorf("read table inet %s: %w", TableName, err)
+		}
+		s.Generation = gen
+		return s, nil
+	}
+	return nil, ErrInterrupted
+}
+
+// tableDump holds the bodies of the kernel's answers.
+type tableDump struct {
+	table      []byte
+	objects    [][]byte
+	flowtables [][]byte
+	sets       [][]byte
+	chains     [][]byte
+	rules      [][]byte
+	// elements by set; no entry when they were not read.
+	elements map[string][][]byte
+}
+
+func (c *Conn) read(o DumpOptions) (*tableDump, error) {
+	t := &tableDump{elements: map[string][][]byte{}}
+	inTable := func(w *writer) { w.str(unix.NFTA_TABLE_NAME, TableName) }
+	err := c.ask(unix.NFT_MSG_GETTABLE, 0, familyInet, inTable, func(b []byte) error {
+		t.table = bytes.Clone(b)
+		return nil
+	})
+	if errors.Is(err, syscall.ENOENT) {
+		return t, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range []struct {
+		typ uint16
+		to  *[][]byte
+	}{
+		{unix.NFT_MSG_GETOBJ, &t.objects},
+		{unix.NFT_MSG_GETFLOWTABLE, &t.flowtables},
+		{unix.NFT_MSG_GETSET, &t.sets},
+		{unix.NFT_MSG_GETCHAIN, &t.chains},
+		{unix.NFT_MSG_GETRULE, &t.rules},
+	} {
+		err := c.ask(q.typ, unix.NLM_F_DUMP, familyInet, inTable, func(b []byte) error {
+			// Attribute 1 is the table for all of them; some kernels list the
+			// chains of every table.
+			as, err := readAttrs(b)
+			if err == nil && cstr(get(as, unix.NFTA_TABLE_NAME)) == TableName {
+				*q.to = append(*q.to, bytes.Clone(b))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range t.sets {
+		h, err := readSet(b)
+		if err != nil {
+			return nil, err
+		}
+		size := h.count
+		if size < 0 {
+			size = int(h.size)
+		}
+		if h.dynamic() || !h.anonymous() && o.SkipElements != nil && o.SkipElements(h.name, size) {
+			continue
+		}
+		lists := [][]byte{}
+		err = c.ask(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, familyInet, func(w *writer) {
+			w.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+			w.str(unix.NFTA_SET_ELEM_LIST_SET, h.name)
+		}, func(b []byte) error {
+			as, err := readAttrs(b)
+			if list := get(as, unix.NFTA_SET_ELEM_LIST_ELEMENTS); list != nil {
+				lists = append(lists, bytes.Clone(list))
+			}
+			return err
+		})
+		if errors.Is(err, syscall.ENOENT) {
+			return nil, errDumpInterrupted // deleted since it was listed
+		}
+		if err != nil {
+			return nil, err
+		}
+		t.elements[h.name] = lists
+	}
+	return t, nil
+}
+
+// setHead is a set as the kernel lists it, without elements.
+type setHead struct {
+	name  string
+	flags uint32
+	attrs []attr
+	size  uint32 // declared
+	count int    // -1 when the kernel does not count
+	shape setShape
+}
+
+func readSet(b []byte) (*setHead, error) {
+	as, err := readAttrs(b)
+	if err != nil {
+		return nil, err
+	}
+	h := &setHead{name: cstr(get(as, unix.NFTA_SET_NAME)), flags: be32(get(as, unix.NFTA_SET_FLAGS)), attrs: as, count: -1}
+	if b := get(as, setCount); len(b) == 4 {
+		h.count = int(be32(b))
+	}
+	desc, err := readAttrs(get(as, unix.NFTA_SET_DESC))
+	if err != nil {
+		return nil, err
+	}
+	h.size = be32(get(desc, unix.NFTA_SET_DESC_SIZE))
+	h.shape = setShape{keyType: be32(get(as, unix.NFTA_SET_KEY_TYPE)),
+		interval: h.flags&unix.NFT_SET_INTERVAL != 0 && h.flags&setFlagConcat == 0 && !has(desc, setDescConcat)}
+	return h, nil
+}
+
+func (h *setHead) dynamic() bool   { return h.flags&setFlagEval != 0 }
+func (h *setHead) anonymous() bool { return h.flags&unix.NFT_SET_ANONYMOUS != 0 }
+
+var setNames = map[uint16]attrName{
+	unix.NFTA_SET_FLAGS: {"flags", asNumber}, unix.NFTA_SET_KEY_TYPE: {"key_type", asNumber},
+	unix.NFTA_SET_KEY_LEN: {"key_len", asNumber}, unix.NFTA_SET_DATA_TYPE: {"data_type", asHex},
+	unix.NFTA_SET_DATA_LEN: {"data_len", asNumber}, unix.NFTA_SET_POLICY: {"policy", asNumber},
+	unix.NFTA_SET_TIMEOUT: {"timeout", asHex}, unix.NFTA_SET_GC_INTERVAL: {"gc_interval", asNumber},
+	unix.NFTA_SET_OBJ_TYPE: {"object", asNumber}, setExpr: {"expr", asExpr}, setExprs: {"exprs", asExprs},
+}
+
+// headText is the definition. Of an anonymous set it leaves out the size too,
+// which nft and the kernel count differently.
+func (h *setHead) headText(anonymous func(string) string) (string, error) {
+	text := headText(h.attrs, []uint16{unix.NFTA_SET_TABLE, unix.NFTA_SET_NAME, unix.NFTA_SET_ID, unix.NFTA_SET_DESC,
+		unix.NFTA_SET_USERDATA, unix.NFTA_SET_PAD, setHandle, setBackend, setCount}, setNames, anonymous)
+	desc, err := readAttrs(get(h.attrs, unix.NFTA_SET_DESC))
+	if err != nil {
+		return "", err
+	}
+	if h.size != 0 && !h.anonymous() {
+		text += fmt.Sprintf(" size=%d", h.size)
+	}
+	for _, a := range desc {
+		switch {
+		case a.typ == setDescConcat:
+			fields, err := readAttrs(a.data)
+			if err != nil {
+				return "", err
+			}
+			text += " fields="
+			for i, f := range fields {
+				fa, err := readAttrs(f.data)
+				if err != nil {
+					return "", err
+				}
+				if i > 0 {
+					text += ","
+				}
+				text += fmt.Sprint(be32(get(fa, setFieldLen)))
+			}
+		case a.typ != unix.NFTA_SET_DESC_SIZE:
+			text += fmt.Sprintf(" description%d=0x%x", a.typ, a.data)
+		}
+	}
+	if merge := readUdata(h.userdata(), udataSetAutoMerge); !h.anonymous() && !isZero(merge) {
+		text += " auto-merge"
+	}
+	return text, nil
+}
+
+func (h *setHead) userdata() []byte { return get(h.attrs, unix.NFTA_SET_USERDATA) }
+
+var setKeep = []uint16{unix.NFTA_SET_FLAGS, unix.NFTA_SET_KEY_TYPE, unix.NFTA_SET_KEY_LEN, unix.NFTA_SET_DATA_TYPE,
+	unix.NFTA_SET_DATA_LEN, unix.NFTA_SET_POLICY, unix.NFTA_SET_DESC, unix.NFTA_SET_TIMEOUT, unix.NFTA_SET_GC_INTERVAL,
+	unix.NFTA_SET_USERDATA, unix.NFTA_SET_OBJ_TYPE, setExpr, setExprs}
+
+// snapshot puts the answers into canonical form.
+func (t *tableDump) snapshot() (*Snapshot, error) {
+	s := &Snapshot{}
+	if t.table == nil {
+		return s, nil
+	}
+	s.Exists = true
+	as, err := readAttrs(t.table)
+	if err != nil {
+		return nil, err
+	}
+	s.Objects = append(s.Objects, Object{
+		Kind: kindTable, Name: TableName,
+		Head: headText(as, []uint16{unix.NFTA_TABLE_NAME, unix.NFTA_TABLE_USE, 4 /* handle */, 5 /* pad */, tableUserdata},
+			map[uint16]attrName{unix.NFTA_TABLE_FLAGS: {"flags", asNumber}}, nil),
+		Note: cstr(readUdata(get(as, tableUserdata), udataComment)),
+		Raw:  rawOf(as, []uint16{unix.NFTA_TABLE_FLAGS, tableUserdata}, nil),
+	})
+	for _, read := range []func(*Snapshot) error{t.readObjects, t.readFlowtables, t.readSets, t.readChains} {
+		if err := read(s); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(s.Objects, compareObjects)
+	return s, nil
+}
+
+// objectKinds names the types of stateful objects.
+var objectKinds = map[uint32]string{1: kindCounter, 2: "quota", 3: "ct helper", 4: "limit", 5: "connlimit",
+	6: "tunnel", 7: "ct timeout", 8: "secmark", 9: "ct expectation", 10: "synproxy"}
+
+func objectKind(typ uint32) string {
+	if k := objectKinds[typ]; k != "" {
+		return k
+	}
+	return fmt.Sprintf("object %d", typ)
+}
+
+func (t *tableDump) readObjects(s *Snapshot) error {
+	for _, b := range t.objects {
+		as, err := readAttrs(b)
+		if err != nil {
+			return err
+		}
+		o := Object{Kind: objectKind(be32(get(as, unix.NFTA_OBJ_TYPE))), Name: cstr(get(as, unix.NFTA_OBJ_NAME)),
+			Note: cstr(readUdata(get(as, objUserdata), udataComment)),
+			Raw:  rawOf(as, []uint16{unix.NFTA_OBJ_TYPE, unix.NFTA_OBJ_DATA, objUserdata}, objNested)}
+		without := []uint16{unix.NFTA_OBJ_TABLE, unix.NFTA_OBJ_NAME, unix.NFTA_OBJ_USE, objHandle, 7 /* pad */, objUserdata}
+		if o.Kind == kindCounter {
+			without = append(without, unix.NFTA_OBJ_DATA) // its values
+		}
+		names := map[uint16]attrName{unix.NFTA_OBJ_TYPE: {"type", asNumber}, unix.NFTA_OBJ_DATA: {"data", asHex}}
+		o.Head = headText(as, without, names, nil)
+		if o.Kind == "quota" {
+			o.Head += " " + expression{name: "quota", attrs: quietAttrs(get(as, unix.NFTA_OBJ_DATA)), ok: true}.text(nil)
+		}
+		s.Objects = append(s.Objects, o)
+	}
+	return nil
+}
+
+func quietAttrs(b []byte) []attr {
+	as, _ := readAttrs(b)
+	return as
+}
+
+func (t *tableDump) readFlowtables(s *Snapshot) error {
+	for _, b := range t.flowtables {
+		as, err := readAttrs(b)
+		if err != nil {
+			return err
+		}
+		s.Objects = append(s.Objects, Object{Kind: kindFlowtable, Name: cstr(get(as, flowtableName)),
+			Head: headText(as, []uint16{flowtableTable, flowtableName, flowtableUse, flowtableHandle, 6 /* pad */}, nil, nil),
+			Raw:  rawOf(as, []uint16{3 /* hook */, 7 /* flags */}, []uint16{3})})
+	}
+	return nil
+}
+
+// anonymousContent gives the content of anonymous sets by name, as a line.
+func (t *tableDump) anonymousContent() (content map[string]string, raw map[string][]byte, err error) {
+	content, raw = map[string]string{}, map[string][]byte{}
+	for _, b := range t.sets {
+		h, err := readSet(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !h.anonymous() {
+			continue
+		}
+		none := func(string) string { return "" }
+		head, err := h.headText(none)
+		if err != nil {
+			return nil, nil, err
+		}
+		items, err := h.shape.elementsOf(t.elements[h.name], none)
+		if err != nil {
+			return nil, nil, err
+		}
+		var w writer
+		def := w.nest(rawSetDefinition)
+		w.buf = append(w.buf, rawOf(h.attrs, setKeep, setNested)...)
+		w.end(def)
+		texts := make([]string, len(items))
+		for i, it := range items {
+			texts[i] = it.Text
+			at := w.nest(rawSetElement)
+			w.buf = append(w.buf, it.Raw...)
+			w.end(at)
+		}
+		content[h.name] = head + " " + strings.Join(texts, ", ")
+		raw[h.name] = w.buf
+	}
+	return content, raw, nil
+}
+
+func (t *tableDump) readSets(s *Snapshot) error {
+	content, _, err := t.anonymousContent()
+	if err != nil {
+		return err
+	}
+	anonymous := func(name string) string { return content[name] }
+	for _, b := range t.sets {
+		h, err := readSet(b)
+		if err != nil {
+			return err
+		}
+		if h.anonymous() {
+			continue
+		}
+		o := Object{Kind: kindSet, Name: h.name, Raw: rawOf(h.attrs, setKeep, setNested)}
+		if o.Head, err = h.headText(anonymous); err != nil {
+			return err
+		}
+		comment := cstr(readUdata(h.userdata(), udataSetComment))
+		lists, read := t.elements[h.name]
+		switch {
+		case h.dynamic():
+			o.Skipped, o.Note = true, comment
+		case !read:
+			o.Skipped, o.Count, o.Comment = true, h.count, comment
+		default:
+			o.Comment = comment
+			if o.Items, err = h.shape.elementsOf(lists, anonymous); err != nil {
+				return err
+			}
+			o.Count = len(o.Items)
+		}
+		s.Objects = append(s.Objects, o)
+	}
+	return nil
+}
+
+var chainNames = map[uint16]attrName{unix.NFTA_CHAIN_POLICY: {"policy", asNumber}, unix.NFTA_CHAIN_TYPE: {"type", asString},
+	chainFlags: {"flags", asNumber}}
+
+func (t *tableDump) readChains(s *Snapshot) error {
+	content, raws, err := t.anonymousContent()
+	if err != nil {
+		return err
+	}
+	rules := map[string][]Item{}
+	for _, b := range t.rules {
+		as, err := readAttrs(b)
+		if err != nil {
+			return err
+		}
+		it, err := ruleItem(as, content, raws)
+		if err != nil {
+			return err
+		}
+		chain := cstr(get(as, unix.NFTA_RULE_CHAIN))
+		rules[chain] = append(rules[chain], it)
+	}
+	for _, b := range t.chains {
+		as, err := readAttrs(b)
+		if err != nil {
+			return err
+		}
+		o := Object{Kind: kindChain, Name: cstr(get(as, unix.NFTA_CHAIN_NAME)),
+			Note: cstr(readUdata(get(as, chainUserdata), udataComment)),
+			Raw: rawOf(as, []uint16{unix.NFTA_CHAIN_HOOK, unix.NFTA_CHAIN_POLICY, unix.NFTA_CHAIN_TYPE, chainFlags, chainUserdata},
+				chainNested)}
+		o.Head = headText(as, []uint16{unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_HANDLE, unix.NFTA_CHAIN_NAME, unix.NFTA_CHAIN_USE,
+			unix.NFTA_CHAIN_COUNTERS, unix.NFTA_CHAIN_PAD, 11 /* id */, unix.NFTA_CHAIN_HOOK, chainUserdata}, chainNames, nil)
+		if hook := get(as, unix.NFTA_CHAIN_HOOK); hook != nil {
+			text, err := hookText(hook)
+			if err != nil {
+				return err
+			}
+			o.Head = text + " " + o.Head
+		}
+		o.Items = rules[o.Name]
+		delete(rules, o.Name)
+		s.Objects = append(s.Objects, o)
+	}
+	if len(rules) > 0 {
+		return errors.New("the kernel lists rules of a chain that it does not list")
+	}
+	return nil
+}
+
+var hookNames = map[uint32]string{hookPrerouting: "prerouting", hookInput: "input", hookForward: "forward",
+	hookOutput: "output", hookPostrouting: "postrouting", 5: "ingress"}
+
+func hookText(b []byte) (string, error) {
+	as, err := readAttrs(b)
+	if err != nil {
+		return "", err
+	}
+	num := be32(get(as, hookAttrNum))
+	name, ok := hookNames[num]
+	if !ok {
+		name = fmt.Sprint(num)
+	}
+	text := fmt.Sprintf("hook=%s priority=%d", name, int32(be32(get(as, hookAttrPriority))))
+	for _, a := range as {
+		if a.typ != hookAttrNum && a.typ != hookAttrPriority {
+			text += fmt.Sprintf(" attribute%d=0x%x", a.typ, a.data)
+		}
+	}
+	return text, nil
+}
+
+// The parts of the raw form of a rule: its own attributes, then each anonymous
+// set under its name.
+const (
+	rawAnonymous     = 0x2f00
+	rawSetName       = 0x2f01
+	rawSetDefinition = 0x2f02
+	rawSetElement    = 0x2f03
+)
+
+func ruleItem(as []attr, content map[string]string, raws map[string][]byte) (Item, error) {
+	list := get(as, unix.NFTA_RULE_EXPRESSIONS)
+	es, err := readExpressions(list)
+	if err != nil {
+		return Item{}, err
+	}
+	var used []string
+	anonymous := func(name string) string {
+		text, ok := content[name]
+		if ok && !slices.Contains(used, name) {
+			used = append(used, name)
+		}
+		return text
+	}
+	it := Item{
+		Text:    exprsText(es, anonymous),
+		Comment: cstr(readUdata(get(as, unix.NFTA_RULE_USERDATA), udataComment)),
+		Handle:  be64(get(as, unix.NFTA_RULE_HANDLE)),
+	}
+	rest := headText(as, []uint16{unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, unix.NFTA_RULE_HANDLE, unix.NFTA_RULE_EXPRESSIONS,
+		unix.NFTA_RULE_POSITION, unix.NFTA_RULE_USERDATA, unix.NFTA_RULE_PAD, unix.NFTA_RULE_ID, 10, 11}, nil, nil)
+	if rest != "" {
+		it.Text += "; " + rest
+	}
+	w := writer{buf: rawOf(as, []uint16{unix.NFTA_RULE_EXPRESSIONS, unix.NFTA_RULE_COMPAT, unix.NFTA_RULE_USERDATA}, ruleNested)}
+	for _, name := range used {
+		at := w.nest(rawAnonymous)
+		w.str(rawSetName, name)
+		w.buf = append(w.buf, raws[name]...)
+		w.end(at)
+	}
+	if w.tooLong {
+		return Item{}, errors.New("a rule is larger than a netlink attribute")
+	}
+	it.Raw = w.buf
+	return it, nil
+}
+
+// ForeignBaseChains lists base chains of other tables on the hooks that xfwc
+// uses, for IPv4 and IPv6: their accept decides nothing for xfwc, their drop is
+// final. Sorted; e.g. "ip filter INPUT: hook input, priority 0, policy drop".
+func (c *Conn) ForeignBaseChains() ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	families := map[byte]string{unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6", unix.NFPROTO_INET: "inet"}
+	var out []string
+	for try := range dumpTries {
+		if try > 0 {
+			time.Sleep(time.Duration(try) * time.Millisecond)
+		}
+		out = nil
+		var err error
+		for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6, unix.NFPROTO_INET} {
+			err = c.ask(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, family, nil, func(b []byte) error {
+				as, err := readAttrs(b)
+				if err != nil {
+					return err
+				}
+				table := cstr(get(as, unix.NFTA_CHAIN_TABLE))
+				hook, err := readAttrs(get(as, unix.NFTA_CHAIN_HOOK))
+				if err != nil || len(hook) == 0 || family == familyInet && table == TableName {
+					return err
+				}
+				num := be32(get(hook, hookAttrNum))
+				if num > hookOutput {
+					return nil
+				}
+				policy := "accept"
+				if p := get(as, unix.NFTA_CHAIN_POLICY); p != nil && be32(p) == uint32(verdictCodes[Drop]) {
+					policy = "drop"
+				}
+				out = append(out, fmt.Sprintf("%s %s %s: hook %s, priority %d, policy %s", families[family], cleanName(table),
+					cleanName(cstr(get(as, unix.NFTA_CHAIN_NAME))), hookNames[num], int32(be32(get(hook, hookAttrPriority))), policy))
+				return nil
+			})
+			if err != nil {
+				break
+			}
+		}
+		if errors.Is(err, errDumpInterrupted) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list chains: %w", explainErrno(err))
+		}
+		slices.Sort(out)
+		return out, nil
+	}
+	return nil, ErrInterrupted
+}
+
+// HasElements looks elements up one by one and returns those that are not in
+// the set: for samples of large sets, at some microseconds each. In a set of
+// ranges it asks whether the first value of each element is covered. Verdicts
+// are not compared.
+func (c *Conn) HasElements(s *Set, es []Element) (missing []Element, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range es {
+		k, err := s.elementKey(&es[i])
+		if err != nil {
+			return nil, fmt.Errorf("set %s: %w", s.Name, err)
+		}
+		err = c.ask(unix.NFT_MSG_GETSETELEM, 0, familyInet, func(w *writer) {
+			w.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+			w.str(unix.NFTA_SET_ELEM_LIST_SET, s.Name)
+			list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+			elem := w.nest(unix.NFTA_LIST_ELEM)
+			writeData(w, unix.NFTA_SET_ELEM_KEY, k.from)
+			if s.Interval && len(s.Key) > 1 {
+				to := k.to
+				if to == nil {
+					to = k.from
+				}
+				writeData(w, setElemKeyEnd, to)
+			}
+			w.end(elem)
+			w.end(list)
+		}, func([]byte) error { return nil })
+		switch {
+		case errors.Is(err, syscall.ENOENT):
+			missing = append(missing, es[i])
+		case err != nil:
+			return nil, fmt.Errorf("look up in set %s: %w", s.Name, explainErrno(err))
+		}
+	}
+	return missing, nil
+}
+
+// SetCount is the number of elements that a set holds now, also of a dynamic
+// one. ok is false when the kernel does not count them for listeners (before
+// 6.16); a set that is not there is an error.
+func (c *Conn) SetCount(set string) (n int, ok bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err = c.ask(unix.NFT_MSG_GETSET, 0, familyInet, func(w *writer) {
+		w.str(unix.NFTA_SET_TABLE, TableName)
+		w.str(unix.NFTA_SET_NAME, set)
+	}, func(b []byte) error {
+		h, err := readSet(b)
+		if err == nil && h.count >= 0 {
+			n, ok = h.count, true
+		}
+		return err
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("count set %s: %w", set, explainErrno(err))
+	}
+	return n, ok, nil
+}

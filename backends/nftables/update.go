@@ -1,0 +1,654 @@
+package nftables
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Change is how a live object differs from the wanted one.
+type Change string
+
+// The three ways to differ.
+const (
+	Missing Change = "missing" // wanted, and not there
+	Foreign Change = "foreign" // there, and not wanted
+	Changed Change = "changed"
+)
+
+// Difference is one object in which a live table is not as wanted.
+type Difference struct {
+	Kind, Name string
+	Change     Change
+	Live, Want *Object // nil when not there
+	// Of a changed object: Definition says that its own attributes differ (the
+	// comment of a set is one, for the digest of a feed), Lacks what should be
+	// in it and is not, Extra what is in it and should not be, Reordered that
+	// the rules that both have stand in another order. A set whose elements were
+	// not read can be changed in number alone: Elements is set then.
+	Definition bool
+	Elements   bool
+	Lacks      []Item
+	Extra      []Item
+	Reordered  bool
+}
+
+// Compare lists what is not as wanted, in the order of kinds and names. Of a
+// table that does not exist, or is not wanted at all, only the table is listed.
+// nil means that the live table does exactly what is wanted.
+func Compare(live, want *Snapshot) []Difference {
+	switch {
+	case !live.Exists && !want.Exists:
+		return nil
+	case !live.Exists:
+		return []Difference{{Kind: kindTable, Name: TableName, Change: Missing, Want: want.Object(kindTable, TableName)}}
+	case !want.Exists:
+		return []Difference{{Kind: kindTable, Name: TableName, Change: Foreign, Live: live.Object(kindTable, TableName)}}
+	}
+	var ds []Difference
+	pair(live, want, func(l, w *Object) {
+		switch {
+		case l == nil:
+			ds = append(ds, Difference{Kind: w.Kind, Name: w.Name, Change: Missing, Want: w})
+		case w == nil:
+			ds = append(ds, Difference{Kind: l.Kind, Name: l.Name, Change: Foreign, Live: l})
+		default:
+			if d, differ := compareObject(l, w); differ {
+				ds = append(ds, d)
+			}
+		}
+	})
+	return ds
+}
+
+// pair walks two snapshots in their common order; one side is nil where only
+// the other has the object.
+func pair(live, want *Snapshot, f func(l, w *Object)) {
+	i, j := 0, 0
+	for i < len(live.Objects) || j < len(want.Objects) {
+		c := 0
+		switch {
+		case i == len(live.Objects):
+			c = 1
+		case j == len(want.Objects):
+			c = -1
+		default:
+			c = compareObjects(live.Objects[i], want.Objects[j])
+		}
+		switch {
+		case c < 0:
+			f(&live.Objects[i], nil)
+			i++
+		case c > 0:
+			f(nil, &want.Objects[j])
+			j++
+		default:
+			f(&live.Objects[i], &want.Objects[j])
+			i, j = i+1, j+1
+		}
+	}
+}
+
+func compareObject(l, w *Object) (Difference, bool) {
+	d := Difference{Kind: w.Kind, Name: w.Name, Change: Changed, Live: l, Want: w}
+	d.Definition = l.Head != w.Head || l.Comment != w.Comment
+	if l.Skipped || w.Skipped {
+		d.Elements = l.Count != w.Count && l.Count >= 0 && w.Count >= 0
+		return d, d.Definition || d.Elements
+	}
+	d.Lacks, d.Extra = minus(w.Items, l.Items), minus(l.Items, w.Items)
+	if w.Kind == kindChain {
+		d.Reordered = !slices.EqualFunc(minus(l.Items, d.Extra), minus(w.Items, d.Lacks), sameItem)
+	}
+	return d, d.Definition || len(d.Lacks) > 0 || len(d.Extra) > 0 || d.Reordered
+}
+
+func sameItem(a, b Item) bool { return a.Text == b.Text && a.Comment == b.Comment }
+
+// minus gives the items of a that b has not as often, the first ones kept out.
+func minus(a, b []Item) []Item {
+	type id struct{ text, comment string }
+	n := make(map[id]int, len(b))
+	for _, it := range b {
+		n[id{it.Text, it.Comment}]++
+	}
+	var out []Item
+	for _, it := range a {
+		k := id{it.Text, it.Comment}
+		if n[k] > 0 {
+			n[k]--
+			continue
+		}
+		out = append(out, it)
+	}
+	return out
+}
+
+// Update makes the transaction that turns the live table into the wanted one;
+// it has no messages when nothing differs. Committed with live's generation, a
+// dump then equals want.
+//
+// It is made so that no packet meets less than the old or the new table: the
+// table and its base chains stay, and with them sets, maps and counters as they
+// are; chains that differ get their rules anew; sets get what they lack and
+// lose what is too much. A set of another definition, or one whose elements
+// were not read and are not the same, is replaced by a new one together with
+// the rules that use it. What is not wanted is deleted last, also what others
+// put into the table. Deleting and adding the table or an interval set that
+// rules still use would let packets pass meanwhile.
+//
+// A meter whose rule has another limit is emptied: what the kernel counts in it
+// would keep the old limit.
+//
+// want must come from the kernel, by Desired or Dump. r is the ruleset that want
+// was made from; it gives the elements of sets that want leaves unread, and may
+// be nil when there are none.
+func Update(live, want *Snapshot, r *Ruleset) *Batch {
+	u := &updater{b: NewBatch(r), r: r, replaced: map[ref]bool{}}
+	switch {
+	case !want.Exists && live.Exists:
+		u.b.DelTable()
+		return u.b
+	case !want.Exists:
+		return u.b
+	case !live.Exists:
+		live = &Snapshot{}
+	}
+	u.run(live, want)
+	return u.b
+}
+
+// ref names an object that rules and elements can use.
+type ref struct{ kind, name string }
+
+type updater struct {
+	b *Batch
+	r *Ruleset
+	// replaced are objects that are deleted and added again: whoever uses one
+	// must be made anew too.
+	replaced map[ref]bool
+}
+
+func (u *updater) run(live, want *Snapshot) {
+	pair(live, want, func(l, w *Object) {
+		if l != nil && w != nil && u.mustReplace(l, w) {
+			u.replaced[ref{w.Kind, w.Name}] = true
+		}
+	})
+
+	// What is new and uses nothing.
+	pair(live, want, func(l, w *Object) {
+		if w == nil {
+			return
+		}
+		switch {
+		case w.Kind == kindTable:
+			if l == nil || l.Head != w.Head {
+				u.addRaw(w)
+			}
+		case w.Kind != kindSet && w.Kind != kindChain && l == nil:
+			u.addRaw(w)
+		}
+	})
+	// What goes, from users to used: rules, elements, then what is replaced.
+	pair(live, want, func(l, w *Object) {
+		if l != nil && l.Kind == kindChain && len(l.Items) > 0 && u.newRules(l, w) {
+			u.b.FlushChain(l.Name)
+		}
+	})
+	pair(live, want, func(l, w *Object) {
+		if l != nil && l.Kind == kindSet {
+			u.removeElements(l, w)
+		}
+	})
+	for _, kind := range []func(string) bool{isSet, isChain, isOther} {
+		pair(live, want, func(l, w *Object) {
+			if l != nil && w != nil && kind(w.Kind) && u.replaced[ref{w.Kind, w.Name}] {
+				u.del(l)
+			}
+		})
+	}
+	// What comes, from used to users.
+	for _, kind := range []func(string) bool{isOther, isChain, isSet} {
+		pair(live, want, func(l, w *Object) {
+			if w == nil || !kind(w.Kind) {
+				return
+			}
+			again := u.replaced[ref{w.Kind, w.Name}]
+			policy := l != nil && w.Kind == kindChain && l.Head != w.Head
+			if again || policy || l == nil && !isOther(w.Kind) {
+				u.addRaw(w)
+			}
+		})
+	}
+	meters, wanted := meterTexts(live), meterTexts(want)
+	pair(live, want, func(l, w *Object) {
+		if w == nil || w.Kind != kindSet {
+			return
+		}
+		u.addElements(l, w)
+		if l != nil && !u.replaced[ref{kindSet, w.Name}] && meters[w.Name] != wanted[w.Name] {
+			u.b.FlushSet(w.Name)
+		}
+	})
+	pair(live, want, func(l, w *Object) {
+		if w == nil || w.Kind != kindChain || l != nil && !u.newRules(l, w) {
+			return
+		}
+		for _, it := range w.Items {
+			u.addRule(w.Name, it)
+		}
+	})
+	// What is not wanted, from users to used.
+	for _, kind := range []func(string) bool{isSet, isChain, isOther} {
+		pair(live, want, func(l, w *Object) {
+			if w == nil && kind(l.Kind) {
+				u.del(l)
+			}
+		})
+	}
+}
+
+func isSet(kind string) bool   { return kind == kindSet }
+func isChain(kind string) bool { return kind == kindChain }
+func isOther(kind string) bool { return kind != kindSet && kind != kindChain && kind != kindTable }
+
+// mustReplace reports whether an object that both have must be made anew.
+func (u *updater) mustReplace(l, w *Object) bool {
+	switch w.Kind {
+	case kindTable:
+		return false
+	case kindChain:
+		// The policy is all that changes in place.
+		return !bytes.Equal(withoutPolicy(l.Raw), withoutPolicy(w.Raw))
+	case kindSet:
+		if l.Head != w.Head || l.Comment != w.Comment {
+			return true
+		}
+		if l.Skipped || w.Skipped {
+			d, _ := compareObject(l, w)
+			return d.Elements
+		}
+		return !fitsInPlace(l, w)
+	}
+	return l.Head != w.Head
+}
+
+func withoutPolicy(raw []byte) []byte {
+	as, err := readAttrs(raw)
+	if err != nil {
+		return raw
+	}
+	return rawOf(as, []uint16{unix.NFTA_CHAIN_HOOK, unix.NFTA_CHAIN_TYPE, chainFlags}, chainNested)
+}
+
+// fitsInPlace reports whether the new elements fit beside the old: deleted ones
+// count against the declared size until the transaction is done.
+func fitsInPlace(l, w *Object) bool {
+	as, err := readAttrs(w.Raw)
+	if err != nil {
+		return false
+	}
+	desc, err := readAttrs(get(as, unix.NFTA_SET_DESC))
+	if err != nil {
+		return false
+	}
+	size := int(be32(get(desc, unix.NFTA_SET_DESC_SIZE)))
+	return size == 0 || len(l.Items)+len(minus(w.Items, l.Items)) <= size
+}
+
+// newRules reports whether the rules of a live chain must go: because the chain
+// is not wanted or replaced, its rules differ, or they use what is replaced.
+func (u *updater) newRules(l, w *Object) bool {
+	if w == nil || u.replaced[ref{kindChain, w.Name}] || !slices.EqualFunc(l.Items, w.Items, sameItem) {
+		return true
+	}
+	return slices.ContainsFunc(w.Items, func(it Item) bool { return u.usesReplaced(ruleRefs(it.Raw)) })
+}
+
+func (u *updater) usesReplaced(refs []ref) bool {
+	return slices.ContainsFunc(refs, func(r ref) bool { return u.replaced[r] })
+}
+
+// delta gives the elements to delete from and to add to a set that stays. all
+// is set when it is emptied instead, because its elements expire: deleting one
+// that has just gone would fail the transaction.
+func (u *updater) delta(l, w *Object) (del, add []Item, all bool) {
+	if l.Skipped || w.Skipped {
+		return nil, nil, false
+	}
+	del, add = minus(l.Items, w.Items), minus(w.Items, l.Items)
+	for _, it := range l.Items {
+		if u.usesReplaced(elementRefs(it.Raw)) && !containsItem(del, it) {
+			del, add = append(del, it), append(add, it)
+		}
+	}
+	expires := slices.ContainsFunc(del, func(it Item) bool { return strings.Contains(it.Text, " timeout ") })
+	if expires {
+		return l.Items, w.Items, true
+	}
+	return del, add, false
+}
+
+func containsItem(items []Item, it Item) bool {
+	return slices.ContainsFunc(items, func(o Item) bool { return sameItem(o, it) })
+}
+
+func (u *updater) removeElements(l, w *Object) {
+	switch {
+	case w == nil || u.replaced[ref{kindSet, l.Name}]:
+		// Older kernels do not let go of what a map leads to when it is deleted.
+		if as, err := readAttrs(l.Raw); err == nil &&
+			be32(get(as, unix.NFTA_SET_FLAGS))&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0 {
+			u.b.FlushSet(l.Name)
+		}
+	default:
+		del, _, all := u.delta(l, w)
+		if all {
+			u.b.FlushSet(l.Name)
+			return
+		}
+		u.rawElements(unix.NFT_MSG_DELSETELEM, 0, l.Name, del)
+	}
+}
+
+func (u *updater) addElements(l, w *Object) {
+	if l != nil && !u.replaced[ref{kindSet, w.Name}] {
+		_, add, _ := u.delta(l, w)
+		u.rawElements(unix.NFT_MSG_NEWSETELEM, create, w.Name, add)
+		return
+	}
+	if !w.Skipped {
+		u.rawElements(unix.NFT_MSG_NEWSETELEM, create, w.Name, w.Items)
+		return
+	}
+	if s := u.set(w.Name); s != nil {
+		u.b.AddElements(s, s.Elements)
+	} else if w.Count != 0 {
+		u.b.fail("set "+w.Name, errors.New("its elements are needed and are not known: they were not read"))
+	}
+}
+
+func (u *updater) set(name string) *Set {
+	if u.r == nil {
+		return nil
+	}
+	i := slices.IndexFunc(u.r.Sets, func(s *Set) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return u.r.Sets[i]
+}
+
+func (u *updater) rawElements(typ, flags uint16, set string, items []Item) {
+	l := u.b.list(typ, flags, set, "set "+set, 0, nil)
+	for _, it := range items {
+		raw := it.Raw
+		if typ == unix.NFT_MSG_DELSETELEM {
+			raw = keysOnly(raw)
+		}
+		l.add(func(w *writer) { w.buf = append(w.buf, raw...) })
+	}
+	l.close()
+}
+
+// keysOnly reduces list entries to what names the elements.
+func keysOnly(raw []byte) []byte {
+	entries, err := readAttrs(raw)
+	if err != nil {
+		return raw
+	}
+	var w writer
+	for _, e := range entries {
+		as, err := readAttrs(e.data)
+		if err != nil {
+			return raw
+		}
+		at := w.nest(unix.NFTA_LIST_ELEM)
+		w.buf = append(w.buf, rawOf(as, []uint16{unix.NFTA_SET_ELEM_KEY, setElemKeyEnd, unix.NFTA_SET_ELEM_FLAGS}, elementNested)...)
+		w.end(at)
+	}
+	return w.buf
+}
+
+// elementRefs are the chains and objects that an element uses.
+func elementRefs(raw []byte) []ref {
+	entries, err := readAttrs(raw)
+	if err != nil {
+		return nil
+	}
+	var refs []ref
+	for _, e := range entries {
+		as, err := readAttrs(e.data)
+		if err != nil {
+			continue
+		}
+		if chain := verdictChain(get(as, unix.NFTA_SET_ELEM_DATA)); chain != "" {
+			refs = append(refs, ref{kindChain, chain})
+		}
+		if name := cstr(get(as, unix.NFTA_SET_ELEM_OBJREF)); name != "" {
+			for _, kind := range objectKinds {
+				refs = append(refs, ref{kind, name})
+			}
+		}
+	}
+	return refs
+}
+
+// ruleRefs are the sets, chains, objects and flow tables that a rule uses.
+func ruleRefs(raw []byte) []ref {
+	as, err := readAttrs(raw)
+	if err != nil {
+		return nil
+	}
+	es, err := readExpressions(get(as, unix.NFTA_RULE_EXPRESSIONS))
+	if err != nil {
+		return nil
+	}
+	var refs []ref
+	for _, e := range es {
+		switch e.name {
+		case "lookup", "dynset":
+			refs = append(refs, ref{kindSet, cstr(get(e.attrs, 1))})
+		case "objref":
+			if name := get(e.attrs, unix.NFTA_OBJREF_SET_NAME); name != nil {
+				refs = append(refs, ref{kindSet, cstr(name)})
+			} else {
+				refs = append(refs, ref{objectKind(e.num(unix.NFTA_OBJREF_IMM_TYPE)), cstr(get(e.attrs, unix.NFTA_OBJREF_IMM_NAME))})
+			}
+		case "immediate":
+			if chain := verdictChain(get(e.attrs, unix.NFTA_IMMEDIATE_DATA)); chain != "" {
+				refs = append(refs, ref{kindChain, chain})
+			}
+		case "flow_offload":
+			refs = append(refs, ref{kindFlowtable, cstr(get(e.attrs, 1))})
+		}
+	}
+	for _, a := range as {
+		if a.typ != rawAnonymous {
+			continue
+		}
+		parts, err := readAttrs(a.data)
+		if err != nil {
+			continue
+		}
+		for _, p := range parts {
+			if p.typ == rawSetElement {
+				refs = append(refs, elementRefs(p.data)...)
+			}
+		}
+	}
+	return refs
+}
+
+// meterTexts gives, for each set, what rules count in its elements.
+func meterTexts(s *Snapshot) map[string]string {
+	texts := map[string][]string{}
+	for _, o := range s.Objects {
+		if o.Kind != kindChain {
+			continue
+		}
+		for _, it := range o.Items {
+			as, err := readAttrs(it.Raw)
+			if err != nil {
+				continue
+			}
+			es, _ := readExpressions(get(as, unix.NFTA_RULE_EXPRESSIONS))
+			for _, e := range es {
+				if e.name != "dynset" {
+					continue
+				}
+				set := cstr(get(e.attrs, 1))
+				for _, a := range e.attrs {
+					if a.typ == 7 || a.typ == 10 { // one expression, or a list
+						texts[set] = append(texts[set], hex.EncodeToString(a.data))
+					}
+				}
+			}
+		}
+	}
+	joined := map[string]string{}
+	for set, ts := range texts {
+		slices.Sort(ts)
+		joined[set] = strings.Join(slices.Compact(ts), " ")
+	}
+	return joined
+}
+
+// addRaw adds an object with the attributes that a dump gave.
+func (u *updater) addRaw(o *Object) {
+	b := u.b
+	add := func(typ uint16, nameAttr uint16) {
+		b.begin(typ, create, "add "+o.Kind, o.Kind+" "+o.Name)
+		if nameAttr != 0 {
+			b.w.str(nameAttr, o.Name)
+		}
+		b.w.buf = append(b.w.buf, o.Raw...)
+		b.finish()
+	}
+	switch o.Kind {
+	case kindTable:
+		add(unix.NFT_MSG_NEWTABLE, 0)
+	case kindSet:
+		b.newSet(o.Name, "set "+o.Name, func(w *writer) { w.buf = append(w.buf, o.Raw...) })
+	case kindChain:
+		add(unix.NFT_MSG_NEWCHAIN, unix.NFTA_CHAIN_NAME)
+	case kindFlowtable:
+		add(unix.NFT_MSG_NEWFLOWTABLE, flowtableName)
+	default:
+		add(unix.NFT_MSG_NEWOBJ, unix.NFTA_OBJ_NAME)
+	}
+}
+
+func (u *updater) del(o *Object) {
+	b := u.b
+	switch o.Kind {
+	case kindSet:
+		b.DelSet(o.Name)
+	case kindChain:
+		b.DelChain(o.Name)
+	case kindFlowtable:
+		b.begin(unix.NFT_MSG_DELFLOWTABLE, 0, "delete flowtable", "flowtable "+o.Name)
+		b.w.str(flowtableName, o.Name)
+		b.finish()
+	default:
+		as, err := readAttrs(o.Raw)
+		if err != nil {
+			b.fail(o.Kind+" "+o.Name, err)
+			return
+		}
+		b.delObject(be32(get(as, unix.NFTA_OBJ_TYPE)), o.Kind, o.Name)
+	}
+}
+
+// addRule adds a rule from its raw form, with its anonymous sets.
+func (u *updater) addRule(chain string, it Item) {
+	b, label := u.b, ruleLabel(chain, it.Comment)
+	as, err := readAttrs(it.Raw)
+	if err != nil {
+		b.fail(label, err)
+		return
+	}
+	ids := map[string]uint32{}
+	var own []attr
+	for _, a := range as {
+		if a.typ != rawAnonymous {
+			own = append(own, a)
+			continue
+		}
+		parts, err := readAttrs(a.data)
+		if err != nil {
+			b.fail(label, err)
+			return
+		}
+		definition := get(parts, rawSetDefinition)
+		id := b.newSet(anonymousName, label, func(w *writer) { w.buf = append(w.buf, definition...) })
+		ids[cstr(get(parts, rawSetName))] = id
+		l := b.list(unix.NFT_MSG_NEWSETELEM, create, anonymousName, label, id, nil)
+		for _, p := range parts {
+			if p.typ == rawSetElement {
+				l.add(func(w *writer) { w.buf = append(w.buf, p.data...) })
+			}
+		}
+		l.close()
+	}
+	b.newRule(unix.NLM_F_APPEND, chain, label, func(w *writer) {
+		for _, a := range own {
+			data := a.data
+			if a.typ == unix.NFTA_RULE_EXPRESSIONS && len(ids) > 0 {
+				if data, err = rename(data, ids); err != nil {
+					b.fail(label, err)
+				}
+			}
+			w.bytes(rawType(a, ruleNested), data)
+		}
+	})
+}
+
+// rename points the expressions of a rule to the anonymous sets that the
+// transaction adds: by id, since the kernel gives them names of its own.
+func rename(list []byte, ids map[string]uint32) ([]byte, error) {
+	setAttrs := map[string][2]uint16{
+		"lookup": {unix.NFTA_LOOKUP_SET, unix.NFTA_LOOKUP_SET_ID},
+		"dynset": {unix.NFTA_DYNSET_SET_NAME, unix.NFTA_DYNSET_SET_ID},
+		"objref": {unix.NFTA_OBJREF_SET_NAME, unix.NFTA_OBJREF_SET_ID},
+	}
+	entries, err := readAttrs(list)
+	if err != nil {
+		return nil, err
+	}
+	var w writer
+	for _, entry := range entries {
+		e := readExpression(entry.data)
+		at, known := setAttrs[e.name]
+		id, mine := ids[cstr(get(e.attrs, at[0]))]
+		if !e.ok || !known || !mine {
+			w.bytes(entry.typ|unix.NLA_F_NESTED, entry.data)
+			continue
+		}
+		elem := w.nest(unix.NFTA_LIST_ELEM)
+		w.str(unix.NFTA_EXPR_NAME, e.name)
+		data := w.nest(unix.NFTA_EXPR_DATA)
+		for _, a := range e.attrs {
+			switch a.typ {
+			case at[0]:
+				w.str(at[0], anonymousName)
+				w.u32(at[1], id)
+			case at[1]:
+			default:
+				w.bytes(a.typ, a.data)
+			}
+		}
+		w.end(data)
+		w.end(elem)
+	}
+	if w.tooLong {
+		return nil, fmt.Errorf("a rule is larger than a netlink attribute")
+	}
+	return w.buf, nil
+}
