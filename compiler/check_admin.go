@@ -91,7 +91,7 @@ allow network ops to ssh of box
 			for _, d := range p.accesses("allow") {
 				for _, f := range p.flows(d) {
 					for _, s := range p.machines(f) {
-						far, ok := crosses(f.From, s)
+						far, ok := p.crosses(f.From, s)
 						if !ok {
 							continue
 						}
@@ -211,7 +211,7 @@ allow network ops to tcp/9091 of im
 			for _, d := range p.accesses("allow") {
 				for _, f := range p.flows(d) {
 					for _, s := range p.machines(f) {
-						far, ok := crosses(f.From, s)
+						far, ok := p.crosses(f.From, s)
 						if !ok {
 							continue
 						}

@@ -147,9 +147,7 @@ func privateLeg(pt *ir.Point, s *ir.Server) bool {
 		}
 		behind := false
 		for _, n := range private {
-			if got, ok := containing(n, pfx.Addr()); ok && got.Bits() <= pfx.Bits() {
-				behind = true
-			}
+			behind = behind || holds(n, pfx)
 		}
 		if !behind {
 			return false

@@ -45,7 +45,7 @@ component irc of chat {
 					if f.Kind != ir.Component || f.Verdict != ir.Allow || f.TLS != "none" {
 						continue
 					}
-					if far, ok := crosses(remote(f), f.Server); ok {
+					if far, ok := p.crosses(remote(f), f.Server); ok {
 						p.Report(componentPlace(d), fmt.Sprintf("component %s talks to %s in clear text beyond this machine (%s)", d.Name.Text, d.Server.Text, far))
 					}
 				}
@@ -56,7 +56,7 @@ component irc of chat {
 						if !p.opensComponent(f, s) {
 							continue
 						}
-						if far, ok := crosses(f.From, s); ok {
+						if far, ok := p.crosses(f.From, s); ok {
 							p.Report(d.Span(), fmt.Sprintf("%s reaches the component port of %s in clear text (%s)", f.From.Label, s.Name, far))
 						}
 					}

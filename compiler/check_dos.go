@@ -255,6 +255,61 @@ web of chat {
 		},
 	},
 	{
+		Code:      "dos-access-unlimited",
+		Severity:  diag.Warning,
+		Title:     "an allow statement opens an XMPP service to everybody, without limits",
+		Why:       "An allow statement has no limits. Beside a clients, federation or web statement it lets everybody past the limits that are stated there, or has no effect, depending on which comes first.",
+		Reference: "XEP-0205 §4.1, §4.2, §5",
+		Remedy:    "Use a clients, federation or web statement with limits; keep allow for the networks that you exempt from them.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+allow any to clients of chat
+`,
+		Good: `policy "p" { profile baseline }
+network office = 192.0.2.0/24
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+allow network office to clients of chat  # exempt from the limits
+clients of chat {
+  from     any
+  starttls required
+  limit connections 20 per source
+  limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.accesses("allow") {
+				for _, f := range public(p.flows(d)) {
+					for _, s := range p.machines(f) {
+						for _, l := range s.Listeners {
+							switch l.Service {
+							case "clients", "clients-tls", "federation", "federation-tls", "http", "https":
+							default:
+								continue
+							}
+							if !intersects(f.Ports, []ir.PortSpan{l.Port}) || !overlaps(f.To.Set, s.Set) {
+								continue
+							}
+							var labels []diag.Label
+							for _, o := range p.Policy.Flows {
+								if o.Kind != ir.Access && o.Server == s && !o.Outbound && len(o.Limits) > 0 && intersects(o.Ports, f.Ports) {
+									labels = append(labels, label(o.Origin.Span, "%s has limits", o.Origin.Label))
+									break
+								}
+							}
+							p.Report(d.Span(), fmt.Sprintf("everybody may use port %d (%s) of %s without limits", l.Port.From, l.Service, s.Name), labels...)
+						}
+					}
+				}
+			}
+		},
+	},
+	{
 		Code:      "dos-reconnect-storm",
 		Severity:  diag.Warning,
 		Title:     "the global limit on attempts does not let everybody come back after a restart",

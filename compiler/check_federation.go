@@ -225,6 +225,48 @@ federation of chat {
 		},
 	},
 	{
+		Code:      "fed-dialback-no-dnssec",
+		Severity:  diag.Warning,
+		Title:     "dialback rests on DNS answers that nothing vouches for",
+		Why:       "Dialback proves that a domain points at a host. Whoever can forge that answer, at the time of the lock or later, is the peer; DNSSEC is what keeps the answer honest.",
+		Reference: "XEP-0220 §3, XEP-0344 §3.3",
+		Remedy:    "State `auth external`. Where the peer has no usable certificate, ask it to sign its zone, or state its address in the policy and lock with a validating resolver.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer branch.example { auth dialback over tls }  # addresses from xfwc.lock, not validated
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer branch.example { auth external }  # addresses from xfwc.lock, not validated
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					if f := r.any(); dialback(f) && f.DNSSEC != "" && f.DNSSEC != "secure" {
+						at, labels := r.authPlace(fed)
+						how := "unsigned"
+						if f.DNSSEC == "unknown" {
+							how = "not validated"
+						}
+						p.Report(at, fmt.Sprintf("peer %s is known by dialback, and the DNS answers in xfwc.lock are %s", r.domain(), how), labels...)
+					}
+				}
+			}
+		},
+	},
+	{
 		Code:      "fed-external-no-tls",
 		Severity:  diag.Error,
 		Title:     "a peer has to show a certificate on a stream that may go without TLS",

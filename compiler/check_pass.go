@@ -379,23 +379,29 @@ func loopback(pfx netip.Prefix) bool {
 }
 
 // crosses finds a part of the endpoint for which traffic leaves the machine of
-// the server: neither loopback nor the server's own addresses.
-func crosses(e ir.Endpoint, s *ir.Server) (string, bool) {
+// the server: neither loopback nor an address of that machine.
+func (p *Pass) crosses(e ir.Endpoint, s *ir.Server) (string, bool) {
 	if e.Any || e.Set == nil {
 		return "any", true
 	}
+	machine := []*ir.AddrSet{s.Set}
+	for _, pt := range p.Policy.Points {
+		if pt.Server == s {
+			machine = append(machine, pt.Set)
+		}
+	}
 	for _, pfx := range e.Set.Prefixes {
-		if loopback(pfx) {
-			continue
+		if !loopback(pfx) && !slices.ContainsFunc(machine, func(m *ir.AddrSet) bool { return holds(m, pfx) }) {
+			return spell(pfx), true
 		}
-		if s != nil && s.Set != nil {
-			if own, ok := containing(s.Set, pfx.Addr()); ok && own.Bits() <= pfx.Bits() {
-				continue
-			}
-		}
-		return spell(pfx), true
 	}
 	return "", false
+}
+
+// holds reports whether all of pfx is in the set.
+func holds(s *ir.AddrSet, pfx netip.Prefix) bool {
+	q, ok := s.Covering(pfx.Addr())
+	return ok && q.Bits() <= pfx.Bits()
 }
 
 // outside finds a part of the endpoint that is neither local to a site nor one
@@ -405,13 +411,9 @@ func (p *Pass) outside(e ir.Endpoint) (string, bool) {
 		return "any", true
 	}
 	for _, pfx := range e.Set.Prefixes {
-		if localPrefix(pfx) || slices.ContainsFunc(p.own(), func(s *ir.AddrSet) bool {
-			own, ok := containing(s, pfx.Addr())
-			return ok && own.Bits() <= pfx.Bits()
-		}) {
-			continue
+		if !localPrefix(pfx) && !slices.ContainsFunc(p.own(), func(s *ir.AddrSet) bool { return holds(s, pfx) }) {
+			return spell(pfx), true
 		}
-		return spell(pfx), true
 	}
 	return "", false
 }

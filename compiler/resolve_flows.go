@@ -341,7 +341,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 				diag.Label{Span: other.at, Text: "the other peer"})
 		}
 	}
-	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, Origin: o, Block: t.block}
+	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, DNSSEC: p.dnssec, Origin: o, Block: t.block}
 	id := []string{"federation", srv.Name, "peer", domain}
 	if direction != "out" {
 		f := base
