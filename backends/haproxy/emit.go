@@ -445,7 +445,7 @@ func (em *emitter) global(description word) {
 	if all > 0 {
 		c.line("maxconn", number(all))
 	}
-	c.comment("After a reload, sessions of the old process end at the latest then.")
+	c.comment("A reload leaves the old process to its sessions for no longer than this.")
 	c.line("hard-stop-after", "2m")
 	c.line("crt-base", `"${XFWC_TLS_DIR-/etc/xfwc/tls}"`)
 	c.comment("RFC 9325 sections 3.4 and 4.2")

@@ -2,9 +2,12 @@ package haproxy
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"xfwc/compiler/ir"
+	"xfwc/lang/diag"
 )
 
 func addrs(list ...string) (as []netip.Addr) {
@@ -47,4 +50,82 @@ func artefact(t *testing.T, em ir.Emission, path string) []byte {
 	}
 	t.Fatalf("no artefact %s: %+v", path, em.Findings)
 	return nil
+}
+
+// What HAProxy cannot hold is in the ledger with the reason, and what the author
+// has to mend is a finding; none of it is in the file.
+func TestAnswers(t *testing.T) {
+	second := attempts(5, "hour", 5)
+	second.ID = "second"
+	day := attempts(1, "day", 1000)
+	peer := connections(5, ir.PerPeer)
+	tests := []struct {
+		name    string
+		limits  []*ir.Limit
+		change  func(*ir.Policy, *ir.Point)
+		intent  string
+		exact   ir.Exactness
+		finding string // its code, or ""
+		without string // what the file may not hold; "" is no file at all
+	}{
+		{"a path that no request has", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes[0].Path = "/a b" },
+			"route /a b", ir.None, "value-invalid", "/a b"},
+		{"a path with a line break", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes[0].Path = "/evil\nglobal" },
+			"route /evil\nglobal", ir.None, "value-invalid", "/evil"},
+		{"a point without an address", nil, func(_ *ir.Policy, pt *ir.Point) { pt.Addresses = nil },
+			"route /bosh", ir.None, "value-missing", ""},
+		{"a server without an address", nil, func(p *ir.Policy, _ *ir.Point) { p.Servers[0].Addresses = nil },
+			"route /bosh", ir.None, "value-missing", ""},
+		{"a server whose name is no name", nil, func(p *ir.Policy, _ *ir.Point) { p.Servers[0].Name = "a b" },
+			"route /bosh", ir.None, "value-invalid", ""},
+		{"a list of too many sources", nil, func(p *ir.Policy, _ *ir.Point) {
+			set := &ir.AddrSet{Name: "many"}
+			for i := range maxPrefixes + 1 {
+				set.Prefixes = append(set.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
+			}
+			p.Flows[0].From = ir.Endpoint{Set: set}
+		}, "flow web-chat", ir.Over, "", "10.0.0.1"},
+		{"a second rate", []*ir.Limit{attempts(60, "minute", 30), second}, nil, "limit second", ir.None, "", "3600000ms"},
+		{"a rate over years", []*ir.Limit{day}, nil, "limit " + day.ID, ir.None, "", "stick-table"},
+		{"a limit per peer", []*ir.Limit{peer}, nil, "limit " + peer.ID, ir.None, "", "stick-table"},
+		{"a websocket", nil, nil, "route /ws", ir.None, "", "/ws"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, pt := office(tt.limits...)
+			if tt.change != nil {
+				tt.change(p, pt)
+			}
+			em := Backend{}.Emit(p, pt)
+			i := slices.IndexFunc(em.Ledger, func(e ir.LedgerEntry) bool { return e.Intent == tt.intent })
+			if i < 0 || em.Ledger[i].Exact != tt.exact || em.Ledger[i].Reason == "" {
+				t.Errorf("ledger has no %s for %q: %+v", tt.exact, tt.intent, em.Ledger)
+			}
+			found := slices.ContainsFunc(em.Findings, func(f diag.Finding) bool { return f.Code == tt.finding })
+			if found != (tt.finding != "") {
+				t.Errorf("findings %+v, want code %q", em.Findings, tt.finding)
+			}
+			if tt.without == "" {
+				if len(em.Artefacts) != 0 {
+					t.Errorf("there is a file: %s", em.Artefacts[0].Bytes)
+				}
+				return
+			}
+			if text := string(artefact(t, em, "haproxy.cfg")); strings.Contains(text, tt.without) {
+				t.Errorf("the file holds %q:\n%s", tt.without, text)
+			}
+		})
+	}
+}
+
+// A host that serves its own server listens on the server's addresses.
+func TestHostListensOnServerAddresses(t *testing.T) {
+	p, pt := office()
+	pt.Role, pt.Server, pt.Addresses = ir.Host, p.Servers[0], nil
+	text := string(artefact(t, Backend{}.Emit(p, pt), "haproxy.cfg"))
+	for _, want := range []string{"bind 198.51.100.10:443 ", "bind [2001:db8:0:d::10]:443 "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
 }

@@ -127,10 +127,10 @@ func certificate(t *testing.T, dir, point string) {
 
 // install writes the configuration and the certificate into a folder, and has
 // HAProxy check the configuration with warnings as errors.
-func install(t *testing.T, text []byte) string {
+func install(t *testing.T, point string, text []byte) string {
 	t.Helper()
 	dir := t.TempDir()
-	certificate(t, dir, "edge")
+	certificate(t, dir, point)
 	if err := os.WriteFile(dir+"/haproxy.cfg", text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func install(t *testing.T, text []byte) string {
 // start runs HAProxy with the configuration until the test ends.
 func start(t *testing.T, text []byte) {
 	t.Helper()
-	dir := install(t, text)
+	dir := install(t, "edge", text)
 	cmd := exec.Command(program(t, "haproxy"), "-db", "-dW", "-f", dir+"/haproxy.cfg")
 	cmd.Env = append(os.Environ(), "XFWC_TLS_DIR="+dir)
 	var out bytes.Buffer

@@ -197,12 +197,13 @@ func ascii(s string) bool {
 
 // unreadable says why a literal text cannot be looked for on the leg, or "".
 func unreadable(leg *ir.Leg) string {
+	why := strings.TrimSuffix(leg.Reason, ".")
 	switch leg.Visibility {
 	case ir.Clear:
 	case ir.StartTLS:
-		return "the leg " + ends(leg) + " is encrypted from STARTTLS on: " + leg.Reason
+		return "the leg " + ends(leg) + " is encrypted from STARTTLS on: " + why
 	default:
-		return "the leg " + ends(leg) + " is encrypted: " + leg.Reason
+		return "the leg " + ends(leg) + " is encrypted: " + why
 	}
 	if leg.Flow.Kind == ir.Web {
 		return "the leg " + ends(leg) + " is HTTP, whose bodies may be compressed or masked (RFC 9110 section 8.4, RFC 6455 section 5.3): raw text is not looked for there"
@@ -221,8 +222,8 @@ func (em *emitter) write(c *ir.ContentRule, s subject, leg *ir.Leg) error {
 	for i, form := range forms(c.Text) {
 		r := rule{
 			msg:     "xfwc " + c.ID + " on " + s.name,
-			from:    prefixes(leg.FromSet),
-			to:      prefixes(leg.ToSet),
+			from:    em.end(leg, leg.FromSet),
+			to:      em.end(leg, leg.ToSet),
 			ports:   leg.Ports,
 			content: []byte(form),
 			metadata: []meta{
@@ -243,6 +244,21 @@ func (em *emitter) write(c *ir.ContentRule, s subject, leg *ir.Leg) error {
 	em.count += len(lines)
 	return nil
 }
+
+// end gives the addresses of one end of a leg as the sensor sees them. On
+// loopback, a program that runs beside the server reaches it at a loopback
+// address as well as at those that the policy states.
+func (em *emitter) end(leg *ir.Leg, s *ir.AddrSet) []netip.Prefix {
+	ps := prefixes(s)
+	if em.device == "lo" && s != nil && leg.Flow.Server != nil && s == leg.Flow.Server.Set {
+		ps = append(ps, loopback...)
+	}
+	return ps
+}
+
+// loopback are the addresses of RFC 1122 section 3.2.1.3 and RFC 4291 section
+// 2.5.3.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // prefixes gives an end of a rule; a set without addresses is refused by the
 // writer, while nil is everybody.
@@ -366,8 +382,7 @@ func (em *emitter) passes(leg *ir.Leg) (reach, string) {
 // own says how many of the addresses are the machine's: the point's, and the
 // loopback ones.
 func (em *emitter) own(ps []netip.Prefix) reach {
-	own := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	return within(ps, append(own, prefixes(em.pt.Set)...))
+	return within(ps, append(prefixes(em.pt.Set), loopback...))
 }
 
 // behind says how many of the addresses lie behind the interface; behind one

@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"xfwc/compiler/ir"
 )
@@ -94,19 +98,22 @@ func alerts(t *testing.T, logs string) []alert {
 		t.Fatal(err)
 	}
 	var as []alert
-	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
+	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // still being written
+		}
 		var kind struct {
 			Type string `json:"event_type"`
 		}
 		var a alert
-		if err := json.Unmarshal(s.Bytes(), &kind); err != nil {
-			t.Fatalf("eve.json: %v: %s", err, s.Text())
+		if err := json.Unmarshal(line, &kind); err != nil {
+			t.Fatalf("eve.json: %v: %s", err, line)
 		}
 		if kind.Type != "alert" {
 			continue
 		}
-		if err := json.Unmarshal(s.Bytes(), &a); err != nil {
-			t.Fatalf("eve.json: %v: %s", err, s.Text())
+		if err := json.Unmarshal(line, &a); err != nil {
+			t.Fatalf("eve.json: %v: %s", err, line)
 		}
 		as = append(as, a)
 	}
@@ -188,13 +195,34 @@ func TestAlertsOnComponentStream(t *testing.T) {
 			}
 			// The text is complete some bytes before the stanza is; in no case may
 			// the alert wait for more than the stanza.
-			if a.Packet > complete {
+			if a.Packet == 0 || a.Packet > complete { // 0: at the end of the capture
 				t.Errorf("alert at packet %d, but the stanza was complete at %d", a.Packet, complete)
 			}
 			if a.Payload != "" {
 				t.Errorf("the event log holds what was written: %s", a.Payload)
 			}
 		})
+	}
+}
+
+// A component beside its server reaches it at a loopback address, whatever
+// address the policy states for the server.
+func TestAlertsOnLoopback(t *testing.T) {
+	p, box := site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []string{"alert"}})
+	box.Role, box.Server, box.Set = ir.Host, p.Servers[0], p.Servers[0].Set
+	box.Engines[0].Device = "lo"
+	p.Legs[0].FromSet = &ir.AddrSet{Prefixes: loopback}
+	em := Backend{}.Emit(p, box)
+	dir := install(t, artefact(t, em, "xfwc.rules"), artefact(t, em, "xfwc.yaml"))
+	for client, server := range map[string]string{
+		"127.0.0.1:40000": "127.0.0.1:5347", "[::1]:40000": "[::1]:5347", "127.0.0.1:40001": "198.51.100.10:5347",
+	} {
+		c := converse(client, server)
+		c.say(fromClient, streamOpen, 1400)
+		c.say(fromClient, message("wire transfer"), 1400)
+		if got := replay(t, dir, c); len(got) != 1 {
+			t.Errorf("%s to %s: %d alerts, want one", client, server, len(got))
+		}
 	}
 }
 
@@ -210,10 +238,101 @@ func TestAlertsLateInStream(t *testing.T) {
 		c.say(fromClient, filler, 1400)
 	}
 	c.at = c.at.Add(3 * 3600e9)
-	complete := c.say(fromClient, message("wire transfer"), 60)
+	complete := c.say(fromClient, message("wire transfer"), 7) // in no packet as a whole
 	got := replay(t, dir, c)
-	if len(got) != 1 || got[0].Packet > complete {
+	if len(got) != 1 || got[0].Packet == 0 || got[0].Packet > complete {
 		t.Errorf("want one alert up to packet %d, got %+v", complete, got)
+	}
+}
+
+// A live sensor, on the loopback interface of a network namespace of its own,
+// alerts while the stream is open and quiet.
+func TestAlertsLive(t *testing.T) {
+	suricata := program(t)
+	const mark = "XFWC_TEST_APART"
+	if os.Getenv(mark) == "" {
+		if os.Getuid() != 0 {
+			if os.Getenv("CI") != "" {
+				t.Fatal("a network namespace of its own needs root")
+			}
+			t.Skip("skipped: a network namespace of its own needs root")
+		}
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(self, "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), mark+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		t.Fatalf("ip link: %v\n%s", err, out)
+	}
+	p, box := site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []string{"alert"}})
+	box.Role, box.Server, box.Set = ir.Host, p.Servers[0], p.Servers[0].Set
+	box.Engines[0].Device = "lo"
+	p.Legs[0].FromSet = &ir.AddrSet{Prefixes: loopback}
+	em := Backend{}.Emit(p, box)
+	dir := install(t, artefact(t, em, "xfwc.rules"), artefact(t, em, "xfwc.yaml"))
+
+	cmd := exec.Command(suricata, "--af-packet", "-c", dir+"/xfwc.yaml", "-S", dir+"/xfwc.rules", "-l", dir, "--init-errors-fatal")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	started := false
+	for s := bufio.NewScanner(io.TeeReader(out, &said)); !started && s.Scan(); {
+		started = strings.Contains(s.Text(), "ngine started")
+	}
+	if !started {
+		t.Fatalf("suricata does not start:\n%s", said.String())
+	}
+	go io.Copy(io.Discard, out)
+
+	server, err := net.Listen("tcp", "127.0.0.1:5347")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	client, err := net.Dial("tcp", server.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	peer, err := server.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	for _, text := range []string{streamOpen, handshake, message("hello"), message("a wire "), message("a wire transfer")} {
+		if _, err := io.WriteString(client, text); err != nil {
+			t.Fatal(err)
+		}
+		io.ReadFull(peer, make([]byte, len(text)))
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if got := alerts(t, dir); len(got) > 0 {
+			if len(got) != 1 || got[0].Alert.Message != "xfwc wire-fraud on component irc" {
+				t.Errorf("alerts %+v, want one of wire-fraud", got)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no alert while the stream is open")
+		}
 	}
 }
 
