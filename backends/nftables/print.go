@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-const textHeader = `# The packet filter that xfwc compiled, for nft -f (1.0.6 or newer).
+const textHeader = `# This packet filter was written by xfwc, for nft -f (1.0.6 or newer).
 #
 # It owns the table inet xfwc and touches no other. It is one transaction: all
 # of it comes into force, or nothing. Loading it again gives the same table; the
@@ -376,7 +376,7 @@ func stmtText(s Stmt) string {
 	case VmapProtoPort:
 		return "meta l4proto . th dport vmap @" + safeName(s.Map)
 	case VmapAddrProtoPort:
-		return addrKeyText(s.Family, s.Side) + ". meta l4proto . th dport vmap @" + safeName(s.Map)
+		return addrKeyText(s.Family, s.Side) + " . meta l4proto . th dport vmap @" + safeName(s.Map)
 	case VmapFamily:
 		return "meta nfproto vmap @" + safeName(s.Map)
 	case MeterConnections:
@@ -429,9 +429,9 @@ func addrKeyText(f Family, side Side) string {
 		family = "ip6"
 	}
 	if side == Dest {
-		return family + " daddr "
+		return family + " daddr"
 	}
-	return family + " saddr "
+	return family + " saddr"
 }
 
 // meterKeyText is what a meter counts by: one IPv4 address, one IPv6 /64 (RFC
