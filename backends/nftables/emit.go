@@ -291,6 +291,10 @@ func (b *builder) service(prefix string, s *ir.ServiceGuard) *Chain {
 		return c
 	}
 	for _, e := range s.Entries {
+		if e.Verdict == ir.Allow && e.Match.Anything() {
+			b.allow(c, prefix, e)
+			return c // nothing is left over for later entries or the rest
+		}
 		switch e.Verdict {
 		case ir.Deny:
 			for _, v := range b.variants(e.Match) {

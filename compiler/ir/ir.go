@@ -359,6 +359,12 @@ type Match struct {
 	Groups []netip.Addr
 }
 
+// Anything reports whether the match asks nothing of a packet.
+func (m Match) Anything() bool {
+	return len(m.Iif) == 0 && len(m.Oif) == 0 && m.Src == nil && m.Dst == nil && m.SrcPorts == nil &&
+		m.DstPorts == nil && !m.HopLimit255 && len(m.Groups) == 0
+}
+
 // Entry is one decision.
 type Entry struct {
 	// ID names the rule of the policy that the entry comes from: [a-z0-9-]+, at
