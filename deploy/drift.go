@@ -1,12 +1,17 @@
 package deploy
 
+import (
+	"fmt"
+	"time"
+)
+
 // Status is the answer of Drift.
 type Status string
 
 const (
 	InSync       Status = "in-sync"       // the machine means what it should
 	Drifted      Status = "drift"         // it does not
-	NeverApplied Status = "never-applied" // neither state nor table: nothing was applied here
+	NeverApplied Status = "never-applied" // neither record nor table: nothing was applied here
 )
 
 // DriftReport is what Drift found.
@@ -23,6 +28,119 @@ type DriftReport struct {
 	Pending *Pending `json:"pending,omitempty"`
 	// Expired is set when an unconfirmed change has run out and its objects are
 	// still there; the next apply removes them.
-	Expired bool     `json:"expired,omitempty"`
+	Expired bool `json:"expired,omitempty"`
+	// Notices are things worth knowing that are no drift: that the policy has
+	// changed since it was applied, that an apply was interrupted.
 	Notices []string `json:"notices,omitempty"`
+}
+
+// Drift compares the machine with what the policy asks, or, when w is nil, with
+// what was applied last. It writes nothing, not even a lock: all it can reach
+// of the machine is a Reader. It fails with ErrNothingApplied when w is nil,
+// there is a table, and no record says what it should hold.
+func Drift(o Options, w *Wanted) (*DriftReport, error) {
+	return drift(o.machine(), o.store(), w)
+}
+
+func drift(m Reader, s store, w *Wanted) (*DriftReport, error) {
+	report := &DriftReport{Against: "applied", Differences: []Change{}}
+	var candidates []*target
+	var built *wanted
+	if w != nil {
+		var err error
+		if built, err = w.build(); err != nil {
+			return nil, err
+		}
+		report.Against, report.Policy, report.Point = "policy", w.Policy.Name, w.Point.Name
+		candidates = []*target{built.target}
+	} else {
+		records, err := s.records(appliedFile, nextFile)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range records {
+			candidates = append(candidates, r.target())
+		}
+	}
+	sit, err := examine(m, s, func(set string, size int) bool {
+		for _, t := range candidates {
+			if t.skip(set, size) {
+				return true
+			}
+		}
+		return len(candidates) == 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	report.Notices = sit.notices()
+	switch {
+	case sit.waiting:
+		report.Pending = sit.pending
+		report.Notices = append(report.Notices, fmt.Sprintf("a change to policy %s waits for confirmation; this compares what is in force once it is taken back", sit.pending.Policy))
+	case sit.expired:
+		report.Expired = true
+		report.Differences = append(report.Differences, sit.expiredChange())
+	}
+	applied, err := sit.believed(m)
+	if err != nil {
+		return nil, err
+	}
+	var t *target
+	switch {
+	case applied == nil && !sit.settled.Exists:
+		report.Status = NeverApplied
+		return report, nil
+	case w == nil && applied == nil:
+		return nil, ErrNothingApplied
+	case w == nil:
+		report.Policy, report.Point = applied.Policy, applied.Point
+		t = applied.target()
+	default:
+		t = built.target
+	}
+	differences, err := compare(m, sit.settled, t)
+	if err != nil {
+		return nil, err
+	}
+	report.Differences = append(report.Differences, differences...)
+	report.Status = InSync
+	if len(report.Differences) == 0 {
+		return report, nil
+	}
+	report.Status = Drifted
+	if w == nil || applied == nil || applied.RulesetDigest == built.rulesetDigest {
+		return report, nil
+	}
+	when := applied.When.Format(time.RFC3339)
+	if applied.Policy == w.Policy.Name && applied.Point == w.Point.Name {
+		report.Notices = append(report.Notices, fmt.Sprintf("the policy asks for another ruleset than it did when it was applied at %s: the differences include what is not applied yet, which xfwc drift --applied leaves out", when))
+		return report, nil
+	}
+	report.Notices = append(report.Notices, fmt.Sprintf("policy %s for point %s was applied here at %s", applied.Policy, applied.Point, when))
+	ever, err := s.everApplied(w.Policy.Name, w.Point.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !ever {
+		report.Status = NeverApplied
+	}
+	return report, nil
+}
+
+// believed is the record of what was applied last: that of an unfinished
+// command when the kernel holds its ruleset, because then only the record was
+// not finished.
+func (sit *situation) believed(m Reader) (*record, error) {
+	if sit.next == nil || sit.waiting || sit.expired {
+		return sit.applied, nil
+	}
+	changes, err := compare(m, sit.settled, sit.next.target())
+	if err != nil {
+		return nil, err
+	}
+	if len(changes) == 0 {
+		return sit.next, nil
+	}
+	return sit.applied, nil
 }

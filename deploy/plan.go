@@ -1,8 +1,15 @@
 package deploy
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"xfwc/backends/nftables"
 	"xfwc/compiler/ir"
 )
 
@@ -113,4 +120,225 @@ type Change struct {
 	// Witness is a packet that the difference is about, as explain takes it;
 	// "" when none can be given.
 	Witness string `json:"witness,omitempty"`
+}
+
+const planVersion = 1
+
+// From how many elements on a set is not read to compare it: the kernel walks a
+// set anew for each piece of a dump, so reading costs the square of the size,
+// and more for ranges. Such sets are compared by the digest in their comment,
+// by count, and by looking up a sample.
+const (
+	readHashMax     = 131072
+	readIntervalMax = 4096
+	sampleSize      = 2000
+)
+
+// target is a ruleset to compare a machine with, and all that goes with it.
+type target struct {
+	ruleset *nftables.Ruleset
+	// sets by name.
+	sets map[string]*nftables.Set
+	// origins are the policy lines of sets, by name.
+	origins map[string]string
+	// want is the ruleset in canonical form.
+	want *nftables.Snapshot
+}
+
+func newTarget(r *nftables.Ruleset, sets []*ir.AddrSet) *target {
+	t := &target{ruleset: r, sets: map[string]*nftables.Set{}, origins: setOrigins(sets)}
+	for _, s := range r.Sets {
+		t.sets[s.Name] = s
+	}
+	return t
+}
+
+// skip reports whether the elements of a set are not to be read, given how many
+// it has where it is read.
+func (t *target) skip(name string, size int) bool {
+	limit := readIntervalMax
+	s := t.sets[strings.TrimPrefix(name, newPrefix)]
+	if s != nil {
+		if !s.Interval {
+			limit = readHashMax
+		}
+		size = max(size, len(s.Elements))
+	}
+	return size > limit
+}
+
+// wanted is a Wanted with its ruleset and digests.
+type wanted struct {
+	*Wanted
+	*target
+	text          []byte
+	policyDigest  string
+	lockDigest    string
+	rulesetDigest string
+}
+
+func (w *Wanted) build() (*wanted, error) {
+	if w.Point.Engine("nftables") == nil {
+		return nil, &PolicyError{fmt.Sprintf("point %s has no nftables engine, so there is nothing to put in force: name another point, or add nftables to it", w.Point.Name)}
+	}
+	r, _ := nftables.Build(w.Policy, w.Point)
+	if err := r.Validate(); err != nil {
+		return nil, fmt.Errorf("the ruleset of point %s is not sound: %w", w.Point.Name, err)
+	}
+	text := r.Text()
+	return &wanted{
+		Wanted: w, target: newTarget(r, addrSets(w.Policy, w.Point)), text: text,
+		policyDigest: digestSources(w.Sources), lockDigest: digest(w.Lock), rulesetDigest: digest(text),
+	}, nil
+}
+
+// MakePlan reads the machine and says what Apply would do. It changes nothing,
+// and fails with a *PendingError while a change waits for confirmation.
+func MakePlan(o Options, w *Wanted) (*Plan, error) {
+	built, err := w.build()
+	if err != nil {
+		return nil, err
+	}
+	m := o.machine()
+	sit, err := examine(m, o.store(), built.skip)
+	if err != nil {
+		return nil, err
+	}
+	if sit.waiting {
+		return nil, &PendingError{*sit.pending}
+	}
+	return makePlan(m, sit, built, nil)
+}
+
+// makePlan compares the settled machine with what is wanted.
+func makePlan(m Reader, sit *situation, w *wanted, allow []cutSpec) (*Plan, error) {
+	changes, err := compare(m, sit.settled, w.target)
+	if err != nil {
+		return nil, err
+	}
+	if sit.expired {
+		changes = append([]Change{sit.expiredChange()}, changes...)
+	}
+	p := &Plan{
+		Version: planVersion, ID: randomID(), Made: sit.now.Wall.UTC(),
+		Policy: w.Policy.Name, PolicyPath: w.Path, Point: w.Point.Name,
+		PolicyDigest: w.policyDigest, LockDigest: w.lockDigest, RulesetDigest: w.rulesetDigest,
+		LiveDigest: digest(canonicalText(sit.live)), Generation: sit.live.Generation,
+		Install: !sit.settled.Exists, Changes: changes, Notices: sit.notices(),
+	}
+	if p.Empty() {
+		return p, nil
+	}
+	p.Diff = textDiff(sit, w)
+	sessions, err := m.Sessions()
+	if err != nil {
+		return nil, err
+	}
+	p.Cuts = cuts(sessions, w.Wanted, sit.applied, allow)
+	foreign, err := m.ForeignBaseChains()
+	if err != nil {
+		return nil, kernelError("read the tables beside", err)
+	}
+	for _, f := range foreign {
+		p.Notices = append(p.Notices, "another table judges the same packets, and what it drops stays dropped: "+f)
+	}
+	return p, nil
+}
+
+// textDiff shows the artefacts, when the change is in them, or else the live
+// table.
+func textDiff(sit *situation, w *wanted) string {
+	var old []byte
+	if sit.applied != nil && sit.settled.Exists {
+		old = brief(sit.applied.Ruleset.Ruleset)
+	}
+	if old != nil || !sit.settled.Exists {
+		if d := CompareText("applied/xfwc.nft", "wanted/xfwc.nft", old, brief(w.ruleset)); d != "" {
+			return d
+		}
+	}
+	return CompareText("live", "wanted", canonicalText(sit.settled), canonicalText(w.want))
+}
+
+// brief is the text of a ruleset without the elements of sets too large to
+// read; their digests are in the comments.
+func brief(r *nftables.Ruleset) []byte {
+	t := newTarget(r, nil)
+	c := *r
+	c.Sets = slices.Clone(r.Sets)
+	for i, s := range c.Sets {
+		if t.skip(s.Name, 0) {
+			sc := *s
+			sc.Elements = nil
+			c.Sets[i] = &sc
+		}
+	}
+	return c.Text()
+}
+
+// stale lists what has changed since a plan was made.
+func (p *Plan) stale(now *Plan, used bool) error {
+	var what []string
+	if p.Policy != now.Policy || p.Point != now.Point {
+		what = append(what, fmt.Sprintf("it is for point %s of policy %s, not for point %s of policy %s", p.Point, p.Policy, now.Point, now.Policy))
+	}
+	if p.PolicyDigest != now.PolicyDigest {
+		what = append(what, "the policy has changed")
+	}
+	if p.LockDigest != now.LockDigest {
+		what = append(what, "xfwc.lock has changed")
+	}
+	if p.RulesetDigest != now.RulesetDigest && len(what) == 0 {
+		// A feed, or another version of this program.
+		what = append(what, "the policy's feeds, or xfwc itself, give another ruleset now")
+	}
+	if used {
+		what = append(what, "it was applied before, and a plan works once")
+	} else if p.LiveDigest != now.LiveDigest {
+		what = append(what, "the table of this machine has changed")
+	}
+	if len(what) == 0 {
+		return nil
+	}
+	return &StaleError{what}
+}
+
+// Save writes the plan as a file that LoadPlan reads.
+func (p *Plan) Save(path string) error {
+	b, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write the plan: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".xfwc-plan-*")
+	if err != nil {
+		return fmt.Errorf("cannot write the plan: %w", err)
+	}
+	_, err = f.Write(append(b, '\n'))
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("cannot write the plan: %w", err)
+	}
+	return nil
+}
+
+// LoadPlan reads a plan that Save wrote.
+func LoadPlan(path string) (*Plan, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the plan: %w", err)
+	}
+	var p Plan
+	if err := json.Unmarshal(b, &p); err != nil {
+		return nil, fmt.Errorf("%s is not a plan: %w; write one with xfwc plan -o", path, err)
+	}
+	if p.Version != planVersion || p.ID == "" || p.LiveDigest == "" {
+		return nil, fmt.Errorf("%s is not a plan of this version of xfwc: write it anew with xfwc plan -o", path)
+	}
+	return &p, nil
 }

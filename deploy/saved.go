@@ -1,0 +1,230 @@
+package deploy
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"xfwc/backends/nftables"
+	"xfwc/compiler/ir"
+)
+
+// savedRuleset is a ruleset that prints as JSON and can be read back: the
+// statements of a rule are behind an interface, so each is kept with the name
+// of its type.
+type savedRuleset struct{ *nftables.Ruleset }
+
+// statementTypes lists every type of statement by its name. A test compares the
+// list with the ruleset model.
+var statementTypes = func() map[string]reflect.Type {
+	types := map[string]reflect.Type{}
+	for _, s := range []nftables.Stmt{
+		nftables.MatchInterface{}, nftables.MatchAddrSet{}, nftables.MatchAddr{}, nftables.MatchFamily{},
+		nftables.MatchL4Proto{}, nftables.MatchPorts{}, nftables.MatchEstablished{}, nftables.MatchInvalid{},
+		nftables.MatchNew{}, nftables.MatchSYN{}, nftables.MatchHopLimit255{}, nftables.MatchNeighbourDiscovery{},
+		nftables.VmapProtoPort{}, nftables.VmapAddrProtoPort{}, nftables.VmapFamily{}, nftables.MeterConnections{},
+		nftables.MeterRate{}, nftables.CountConnections{}, nftables.LimitRate{}, nftables.CountPacket{},
+		nftables.LogPacket{}, nftables.Verdict{},
+	} {
+		t := reflect.TypeOf(s)
+		types[t.Name()] = t
+	}
+	return types
+}()
+
+type savedChain struct {
+	nftables.Chain
+	Rules []savedRule
+}
+
+type savedRule struct {
+	Comment string
+	Stmts   []savedStmt
+}
+
+type savedStmt struct{ nftables.Stmt }
+
+// MarshalJSON writes {"TypeName": {fields}}.
+func (s savedStmt) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{reflect.TypeOf(s.Stmt).Name(): s.Stmt})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *savedStmt) UnmarshalJSON(b []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return err
+	}
+	if len(fields) != 1 {
+		return fmt.Errorf("a statement has %d types instead of one", len(fields))
+	}
+	for name, raw := range fields {
+		t, ok := statementTypes[name]
+		if !ok {
+			return fmt.Errorf("statement type %q is unknown to this xfwc", name)
+		}
+		v := reflect.New(t)
+		if err := json.Unmarshal(raw, v.Interface()); err != nil {
+			return err
+		}
+		s.Stmt = v.Elem().Interface().(nftables.Stmt)
+	}
+	return nil
+}
+
+type savedTable struct {
+	Comment  string
+	Counters []*nftables.Counter
+	Sets     []*nftables.Set
+	Chains   []savedChain
+}
+
+// MarshalJSON writes the whole ruleset.
+func (s savedRuleset) MarshalJSON() ([]byte, error) {
+	if s.Ruleset == nil {
+		return []byte("null"), nil
+	}
+	t := savedTable{Comment: s.Comment, Counters: s.Counters, Sets: s.Sets}
+	for _, c := range s.Chains {
+		sc := savedChain{Chain: *c}
+		for _, r := range c.Rules {
+			sr := savedRule{Comment: r.Comment}
+			for _, st := range r.Stmts {
+				sr.Stmts = append(sr.Stmts, savedStmt{st})
+			}
+			sc.Rules = append(sc.Rules, sr)
+		}
+		t.Chains = append(t.Chains, sc)
+	}
+	return json.Marshal(t)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *savedRuleset) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	var t savedTable
+	if err := json.Unmarshal(b, &t); err != nil {
+		return err
+	}
+	s.Ruleset = &nftables.Ruleset{Comment: t.Comment, Counters: t.Counters, Sets: t.Sets}
+	for _, sc := range t.Chains {
+		c := sc.Chain
+		c.Rules = nil
+		for _, sr := range sc.Rules {
+			r := &nftables.Rule{Comment: sr.Comment}
+			for _, st := range sr.Stmts {
+				r.Stmts = append(r.Stmts, st.Stmt)
+			}
+			c.Rules = append(c.Rules, r)
+		}
+		s.Chains = append(s.Chains, &c)
+	}
+	return nil
+}
+
+// savedGuards are the decisions of a policy at one point, for asking later what
+// it would have said about a session. Address sets are kept once each, however
+// many entries use them.
+type savedGuards struct {
+	Point  *ir.Point     `json:"point,omitempty"`
+	Guards []*ir.Guard   `json:"guards,omitempty"`
+	Sets   []*ir.AddrSet `json:"sets,omitempty"`
+}
+
+// saveGuards copies what the point decides, without the flows and limits, which
+// change no verdict.
+func saveGuards(p *ir.Policy, pt *ir.Point) savedGuards {
+	saved := savedGuards{Point: &ir.Point{Name: pt.Name, Role: pt.Role, Exclusive: pt.Exclusive}}
+	seen := map[*ir.AddrSet]int{}
+	// ref stands for a set by its place in Sets.
+	ref := func(s *ir.AddrSet) *ir.AddrSet {
+		if s == nil {
+			return nil
+		}
+		i, ok := seen[s]
+		if !ok {
+			i = len(saved.Sets)
+			seen[s] = i
+			saved.Sets = append(saved.Sets, &ir.AddrSet{Name: s.Name, Prefixes: s.Prefixes, Origin: s.Origin})
+		}
+		return &ir.AddrSet{Name: fmt.Sprint(i)}
+	}
+	entry := func(e *ir.Entry) *ir.Entry {
+		if e == nil {
+			return nil
+		}
+		c := *e
+		c.Flow, c.Limits = nil, nil
+		c.Match.Src, c.Match.Dst = ref(e.Match.Src), ref(e.Match.Dst)
+		return &c
+	}
+	for _, g := range p.Guards {
+		if g.Point != pt {
+			continue
+		}
+		sg := &ir.Guard{Hook: g.Hook, Exclusive: g.Exclusive}
+		for _, e := range g.Confine {
+			sg.Confine = append(sg.Confine, entry(e))
+		}
+		for _, s := range g.Services {
+			c := *s
+			c.Addrs, c.Rest, c.Entries = ref(s.Addrs), entry(s.Rest), nil
+			for _, e := range s.Entries {
+				c.Entries = append(c.Entries, entry(e))
+			}
+			sg.Services = append(sg.Services, &c)
+		}
+		saved.Guards = append(saved.Guards, sg)
+	}
+	return saved
+}
+
+// policy gives the guards back in the form that the decision function takes;
+// false when there are none, or they are damaged.
+func (s savedGuards) policy() (*ir.Policy, *ir.Point, bool) {
+	if s.Point == nil {
+		return nil, nil, false
+	}
+	sound := true
+	deref := func(set *ir.AddrSet) *ir.AddrSet {
+		if set == nil {
+			return nil
+		}
+		var i int
+		if _, err := fmt.Sscan(set.Name, &i); err != nil || i < 0 || i >= len(s.Sets) {
+			sound = false
+			return nil
+		}
+		return s.Sets[i]
+	}
+	entry := func(e *ir.Entry) *ir.Entry {
+		if e == nil {
+			return nil
+		}
+		c := *e
+		c.Match.Src, c.Match.Dst = deref(e.Match.Src), deref(e.Match.Dst)
+		return &c
+	}
+	p := &ir.Policy{Points: []*ir.Point{s.Point}}
+	for _, g := range s.Guards {
+		pg := &ir.Guard{Point: s.Point, Hook: g.Hook, Exclusive: g.Exclusive}
+		for _, e := range g.Confine {
+			pg.Confine = append(pg.Confine, entry(e))
+		}
+		for _, sv := range g.Services {
+			c := *sv
+			c.Addrs, c.Rest, c.Entries = deref(sv.Addrs), entry(sv.Rest), nil
+			for _, e := range sv.Entries {
+				c.Entries = append(c.Entries, entry(e))
+			}
+			pg.Services = append(pg.Services, &c)
+		}
+		p.Guards = append(p.Guards, pg)
+	}
+	return p, s.Point, sound
+}
+
+// target is the recorded ruleset as what a machine is compared with.
+func (r *record) target() *target { return newTarget(r.Ruleset.Ruleset, r.Guards.Sets) }
