@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/alecthomas/participle/v2/lexer"
@@ -15,25 +16,29 @@ const maxDepth = 64
 // opening is a { that waits for its }.
 type opening struct {
 	brace  lexer.Token
-	column int // of the first token of the line that the brace stands on
+	column int  // of the first token of the line that the brace stands on
+	filled bool // a token of the block was seen
+	flat   bool // its first token starts a line that is not indented: columns say nothing
 }
 
 // balance makes every { have its }, so that a forgotten brace costs one finding
-// instead of the rest of the file: a missing } is put where line starts and
-// indentation say it was meant to be, a } without a { becomes tokStray, and
-// braces deeper than maxDepth are dropped.
+// instead of the rest of the file. Where braces are missing, line starts and
+// columns say which: a missing } is put before the line that stands under the
+// line of its {, a } that stands under no open block becomes tokStray, and
+// braces deeper than maxDepth are dropped. Text whose braces match is left as
+// it is, however it is indented.
 func balance(tokens []lexer.Token) ([]lexer.Token, []diag.Finding) {
-	missing := 0 // braces that nothing closes, whoever they are
-	open := 0
+	var missing, extra int // braces without a partner: { and }
 	for _, t := range tokens {
 		switch {
 		case isBrace(t, "{"):
-			open++
-		case isBrace(t, "}") && open > 0:
-			open--
+			missing++
+		case isBrace(t, "}") && missing > 0:
+			missing--
+		case isBrace(t, "}"):
+			extra++
 		}
 	}
-	missing = open
 
 	var (
 		out      = make([]lexer.Token, 0, len(tokens)+missing)
@@ -41,17 +46,17 @@ func balance(tokens []lexer.Token) ([]lexer.Token, []diag.Finding) {
 		stack    []opening
 		over     int // open braces beyond maxDepth
 		tooDeep  bool
-		after    int // where in out the last significant token ends
+		after    int // where in out the last token ends that is no space or comment
 		last     lexer.Token
 		column   int // of the first token of this line
 	)
 	// unclosed reports the innermost block and closes it after the last token.
-	unclosed := func(where diag.Label) {
+	unclosed := func(where lexer.Token, why string) {
 		top := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		missing--
 		f := diag.New("syntax-block", tokenSpan(top.brace), "this block is not closed")
-		f.Labels = []diag.Label{where}
+		f.Labels = []diag.Label{{Span: tokenSpan(where), Text: why}}
 		findings = append(findings, f)
 		closer := lexer.Token{Type: tokPunct, Value: "}", Pos: end(last)}
 		out = slices.Insert(out, after, closer)
@@ -61,7 +66,7 @@ func balance(tokens []lexer.Token) ([]lexer.Token, []diag.Finding) {
 		if !significant(t) {
 			if t.EOF() {
 				for len(stack) > 0 {
-					unclosed(diag.Label{Span: tokenSpan(t), Text: "the file ends here"})
+					unclosed(t, "the file ends here")
 				}
 			}
 			out = append(out, t)
@@ -71,42 +76,46 @@ func balance(tokens []lexer.Token) ([]lexer.Token, []diag.Finding) {
 		if first {
 			column = t.Pos.Column
 		}
+		if top := len(stack) - 1; top >= 0 && !stack[top].filled {
+			stack[top].filled = true
+			stack[top].flat = first && column <= stack[top].column && !isBrace(t, "}")
+		}
 		switch {
 		case isBrace(t, "{") && len(stack) == maxDepth:
 			if !tooDeep {
-				f := diag.New("syntax-size", tokenSpan(t), "blocks are nested deeper than 64 levels")
+				f := diag.New("syntax-size", tokenSpan(t), fmt.Sprintf("blocks are nested deeper than %d levels", maxDepth))
 				f.Remedy = "Close the blocks that are open: the language needs three levels."
 				findings = append(findings, f)
 			}
 			tooDeep = true
 			over++
 			t.Type = tokDropped
+		case isBrace(t, "{") && isBrace(last, "{") && missing > 0:
+			missing--
+			findings = append(findings, diag.New("syntax-block", tokenSpan(t), "this { is one too many"))
+			t.Type = tokDropped
 		case isBrace(t, "{"):
-			stack = append(stack, opening{t, column})
+			stack = append(stack, opening{brace: t, column: column})
 		case isBrace(t, "}") && over > 0:
 			over--
 			t.Type = tokDropped
 		case isBrace(t, "}"):
-			// A } at the start of a line closes the block whose line starts at
-			// the same column, if braces are missing anyway.
-			for first && missing > 0 && outer(stack, t.Pos.Column) {
-				unclosed(diag.Label{Span: tokenSpan(t), Text: "this } stands under an outer block"})
+			for first && missing > 0 && outer(stack, column) {
+				unclosed(t, "this } stands under an outer block")
 			}
-			if len(stack) == 0 {
+			if len(stack) == 0 || extra > 0 && stray(stack[len(stack)-1], t, first) {
 				t.Type = tokStray
+				extra--
 			} else {
 				stack = stack[:len(stack)-1]
 			}
-		case first && missing > 0 && len(stack) > 0 && t.Pos.Column <= stack[0].column && opensDecl(t):
-			for len(stack) > 0 && missing > 0 {
-				unclosed(diag.Label{Span: tokenSpan(t), Text: "a } is expected before this statement"})
+		case t.Type == tokWord && first:
+			for missing > 0 && len(stack) > 0 && ends(stack, t) {
+				unclosed(t, "a } is expected before this statement")
 			}
 		}
 		out = append(out, t)
-		if t.Type != tokDropped {
-			after = len(out)
-		}
-		last = t
+		after, last = len(out), t
 	}
 	return out, findings
 }
@@ -118,6 +127,26 @@ func outer(stack []opening, column int) bool {
 		return false
 	}
 	return slices.ContainsFunc(stack[:len(stack)-1], func(o opening) bool { return o.column == column })
+}
+
+// stray reports whether t, a }, stands where the } of the innermost block would
+// not: at the start of a line right of that block's line, or behind a statement
+// on a line of its own.
+func stray(top opening, t lexer.Token, first bool) bool {
+	if first {
+		return t.Pos.Column > top.column
+	}
+	return t.Pos.Line > top.brace.Pos.Line
+}
+
+// ends reports whether t, at the start of a line, cannot be in the innermost
+// block: it stands under the line of that block, or left of it. In a block
+// without indentation only the keywords that no block has say so.
+func ends(stack []opening, t lexer.Token) bool {
+	if top := stack[len(stack)-1]; !top.flat {
+		return t.Pos.Column <= top.column
+	}
+	return t.Pos.Column <= stack[0].column && opensDecl(t)
 }
 
 // opensDecl reports whether t is a keyword of the top level that no block uses.

@@ -3,7 +3,6 @@ package lang
 import (
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/alecthomas/participle/v2"
@@ -19,10 +18,18 @@ type form struct {
 	block   reflect.Type // what the items of its block are; nil without a block
 }
 
-// header counts the words before the block of the form.
+// header counts the tokens before the block of the form.
 func (f *form) header() int {
-	head, _, _ := strings.Cut(f.looks[0], " {")
-	return len(strings.Fields(head))
+	n := 0
+	for _, t := range scan("", f.looks[0]) {
+		if isBrace(t, "{") {
+			break
+		}
+		if significant(t) {
+			n++
+		}
+	}
+	return n
 }
 
 // section is a place where statements stand: the top level, or one kind of

@@ -429,7 +429,7 @@ func TestBadInput(t *testing.T) {
 		{"binary", string(garbage), "", maxFindings + 1},
 		{"65 levels", strings.Repeat("{", 65) + strings.Repeat("}", 65), "p:1:1-1:2 error syntax-block\np:1:65-1:66 error syntax-size\n", 0},
 		{"64 levels", strings.Repeat("{", 64) + strings.Repeat("}", 64), "p:1:1-1:2 error syntax-block\n", 0},
-		{"only openers", strings.Repeat("{", 1<<17), "p:1:1-1:2 error syntax-block\n", 70},
+		{"only openers", strings.Repeat("{", 1<<17), "p:1:1-1:2 error syntax-block\n", 2 * maxDepth},
 		{"only closers", strings.Repeat("}", 1<<17), "p:1:1-1:2 error syntax-block\n", maxFindings + 1},
 		{"blocks in blocks", strings.Repeat("server x {\n", 1<<13), "p:1:10-1:11 error syntax-block\n", maxFindings + 1},
 		{"many faults", strings.Repeat("x\n", 1<<16), "p:1:1-1:2 error syntax-keyword\n", maxFindings + 1},
@@ -599,5 +599,39 @@ func BenchmarkFormat(b *testing.B) {
 	b.SetBytes(int64(len(src)))
 	for b.Loop() {
 		Format(src)
+	}
+}
+
+// TestOneFaultOneFinding makes one mistake after the other in an example that
+// uses most of the language, and counts what is reported: a slip must not drown
+// its author in findings, and the finding has to be where the slip is.
+func TestOneFaultOneFinding(t *testing.T) {
+	const file = "../examples/office/policy.xfw"
+	src, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tok := range scan("", string(src)) {
+		if !significant(tok) {
+			continue
+		}
+		before, after := string(src[:tok.Pos.Offset]), string(src[tok.Pos.Offset+len(tok.Value):])
+		slips := []string{tok.Value + " bogus", `"s" ` + tok.Value, tok.Value + ",", `"` + tok.Value, tok.Value + ";"}
+		slip := slips[i%len(slips)]
+		if isBrace(tok, "{") || isBrace(tok, "}") {
+			slip = tok.Value + tok.Value
+		}
+		for _, fault := range []string{"", slip} {
+			_, findings := Parse("p", []byte(before+fault+after))
+			if len(findings) > 1 {
+				t.Errorf("%s:%d: %q in place of %q gives %d findings:\n%s", file, tok.Pos.Line, fault, tok.Value, len(findings), pins(findings))
+			}
+			for _, f := range findings {
+				near := f.Span.Start.Line >= tok.Pos.Line-1 && f.Span.Start.Line <= tok.Pos.Line+1
+				if !near && !isBrace(tok, "}") {
+					t.Errorf("%s:%d: %q in place of %q is reported in line %d", file, tok.Pos.Line, fault, tok.Value, f.Span.Start.Line)
+				}
+			}
+		}
 	}
 }

@@ -147,8 +147,8 @@ func line(s string) string {
 }
 
 // quoted reads the string that s starts with. A string that its line does not
-// close ends with the line, or before braces at the end of it: those belong to
-// the statement rather than to the text.
+// close ends with the line, or where the text cannot be meant to be in it: before
+// a comment, and before braces at the end that have no partner in the text.
 func quoted(s string) (lexer.TokenType, int) {
 	l := line(s)
 	for i := 1; i < len(l); i++ {
@@ -159,11 +159,18 @@ func quoted(s string) (lexer.TokenType, int) {
 			return tokString, i + 1
 		}
 	}
-	l = strings.TrimRight(l, " \t\r")
-	if head := strings.TrimRight(l, "{} \t\r"); head != "" {
+	for _, comment := range []string{" #", "\t#"} {
+		l, _, _ = strings.Cut(l, comment)
+	}
+	for {
+		l = strings.TrimRight(l, " \t\r")
+		head := l[:len(l)-1]
+		closed := strings.HasSuffix(l, "}") && strings.Count(head, "{") <= strings.Count(head, "}")
+		if !closed && !strings.HasSuffix(l, "{") {
+			return tokOpenString, len(l)
+		}
 		l = head
 	}
-	return tokOpenString, len(l)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }

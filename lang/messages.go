@@ -18,18 +18,8 @@ import (
 
 // malformed reports a statement whose keyword is known.
 func (r *reader) malformed(f *form, s skipped, err error) {
-	if f.block != nil && !s.block && len(s.tokens) >= f.header() && headerOnly(s.tokens, f) {
-		head := s.tokens[:f.header()]
-		finding := diag.New("syntax-block", textSpan(head), fmt.Sprintf("the block of this %s is not opened: a { is missing", f.keyword))
-		finding.Remedy = f.remedy()
-		r.report(finding)
-		return
-	}
-	var perr participle.Error
-	at := -1
-	if errors.As(err, &perr) {
-		at = slices.IndexFunc(s.tokens, func(t lexer.Token) bool { return t.Pos.Offset == perr.Position().Offset })
-	}
+	refused := offset(err)
+	at := slices.IndexFunc(s.tokens, func(t lexer.Token) bool { return t.Pos.Offset == refused })
 	if at < 1 {
 		r.incomplete(f, s.tokens)
 		return
@@ -44,11 +34,25 @@ func (r *reader) malformed(f *form, s skipped, err error) {
 	r.report(finding)
 }
 
-// headerOnly reports whether the statement has the words before its block and
-// the next thing is on another line.
-func headerOnly(tokens []lexer.Token, f *form) bool {
-	n := f.header()
-	return len(tokens) == n || tokens[n].Pos.Line > tokens[n-1].Pos.Line
+// offset is where the grammar refused the text, or -1.
+func offset(err error) int {
+	var perr participle.Error
+	if errors.As(err, &perr) {
+		return perr.Position().Offset
+	}
+	return -1
+}
+
+// unopened reports a statement whose block lacks its {, and reads what stands in
+// the block for its findings, up to its }.
+func (r *reader) unopened(lex *lexer.PeekingLexer, f *form, header []lexer.Token) {
+	finding := diag.New("syntax-block", textSpan(header), fmt.Sprintf("the block of this %s is not opened: a { is missing", f.keyword))
+	finding.Remedy = f.remedy()
+	r.report(finding)
+	r.inside(lex, &reader{section: sections[f.block], outer: r.section})
+	if lex.Peek().Type == tokStray {
+		lex.Next()
+	}
 }
 
 // incomplete reports a statement that lacks its later part.

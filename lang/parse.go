@@ -36,7 +36,6 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	tokens := scan(name, string(src))
 	findings := faults(tokens)
 	balanced, unbalanced := balance(tokens)
-	findings = append(findings, unbalanced...)
 
 	lex, _ := lexer.Upgrade(&tokenList{tokens: balanced}, elided...) // a tokenList has no errors
 	r := reader{section: sections[reflect.TypeFor[*Decl]()]}
@@ -45,13 +44,14 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	file.Pos = diag.Pos{Filename: name, Line: 1, Column: 1}
 	file.EndPos = diag.Pos(tokens[len(tokens)-1].Pos)
 
-	findings = append(findings, r.problems...)
-	Walk(file, func(n Node) bool {
-		if b, ok := n.(interface{ found() []diag.Finding }); ok {
-			findings = append(findings, b.found()...)
+	problems := append(r.problems, below(file)...)
+	findings = append(findings, problems...)
+	for _, f := range unbalanced {
+		// A { that opens no block need not be told to be open.
+		if !slices.ContainsFunc(problems, func(p diag.Finding) bool { return p.Span == f.Span }) {
+			findings = append(findings, f)
 		}
-		return true
-	})
+	}
 	diag.Sort(findings)
 	if len(findings) > maxFindings {
 		findings = findings[:maxFindings]
@@ -111,6 +111,7 @@ var errNoKeyword = errors.New("no keyword")
 type reader struct {
 	section  *section
 	problems []diag.Finding
+	outer    *section // set if the block lacks its {: a stray } or a statement of outer ends it
 }
 
 // read reads statements up to the end of the section, and leaves the lexer
@@ -121,6 +122,9 @@ func (r *reader) read(lex *lexer.PeekingLexer, keep func(any)) {
 	for {
 		first := lex.Peek()
 		if first.EOF() || isBrace(*first, "}") {
+			return
+		}
+		if r.outer != nil && (first.Type == tokStray || r.outer.starts(first) && !r.section.starts(first)) {
 			return
 		}
 		here := lex.MakeCheckpoint()
@@ -194,27 +198,35 @@ func statement(lex *lexer.PeekingLexer, from, to lexer.Checkpoint) []lexer.Token
 // mend reports the statement that comes next, which the grammar refused with
 // err, and leaves the lexer where another can start.
 func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token) {
+	start := lex.MakeCheckpoint()
 	first := *lex.Next()
 	switch {
 	case first.Type == tokStray:
 		r.report(diag.New("syntax-block", tokenSpan(first), "this } closes no block"))
+		r.skip(lex, first, nil)
 		return
 	case isBrace(first, "{"):
 		r.opened(first, previous)
 		skipBlock(lex)
 		return
 	}
-	// A misspelt keyword says well enough what its block should hold.
-	var form *form
+	var form, guess *form
 	var near string
 	if first.Type == tokWord {
-		if form = r.section.form(first.Value); form == nil && len(r.problems) <= maxFindings {
+		form = r.section.form(first.Value)
+		if form == nil && len(r.problems) <= maxFindings {
 			near = nearest(first.Value, r.section.keywords())
 		}
+		// A misspelt keyword says well enough what its block should hold.
+		if guess = form; near != "" {
+			guess = r.section.form(near)
+		}
 	}
-	guess := form
-	if near != "" {
-		guess = r.section.form(near)
+	if form != nil && r.beheaded(lex, first, form, err) {
+		return
+	}
+	if form == nil && r.orphan(lex, start, first, previous) {
+		return
 	}
 	s := r.skip(lex, first, guess)
 	if s.faulty || len(r.problems) > maxFindings {
@@ -230,10 +242,66 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 	}
 }
 
+// beheaded reports a statement whose block lacks its {: the grammar refused the
+// text right where the block should start. The lexer is behind first.
+func (r *reader) beheaded(lex *lexer.PeekingLexer, first lexer.Token, form *form, err error) bool {
+	if form.block == nil {
+		return false
+	}
+	start := lex.MakeCheckpoint()
+	header := []lexer.Token{first}
+	t := lex.Peek()
+	for len(header) < form.header() && !t.EOF() && t.Type != tokStray && !isBrace(*t, "{") && !isBrace(*t, "}") {
+		header = append(header, *lex.Next())
+		t = lex.Peek()
+	}
+	newLine := t.EOF() || t.Pos.Line > header[len(header)-1].Pos.Line
+	if len(header) < form.header() || offset(err) != t.Pos.Offset || isBrace(*t, "{") || !newLine && !sections[form.block].starts(t) {
+		lex.LoadCheckpoint(start)
+		return false
+	}
+	r.unopened(lex, form, header)
+	return true
+}
+
+// orphan reports the statement before first, whose block is optional, if first
+// would be at home in that block. start is the place of first.
+func (r *reader) orphan(lex *lexer.PeekingLexer, start lexer.Checkpoint, first lexer.Token, previous []lexer.Token) bool {
+	if len(previous) == 0 || isBrace(previous[len(previous)-1], "}") {
+		return false
+	}
+	form := r.section.form(previous[0].Value)
+	if form.block == nil || !sections[form.block].starts(&first) {
+		return false
+	}
+	lex.LoadCheckpoint(start)
+	r.unopened(lex, form, previous)
+	return true
+}
+
+// inside reads a block for its findings alone.
+func (r *reader) inside(lex *lexer.PeekingLexer, inner *reader) {
+	inner.read(lex, func(item any) { inner.problems = append(inner.problems, below(item.(Node))...) })
+	for _, f := range inner.problems {
+		r.report(f)
+	}
+}
+
+// below gathers the findings of the blocks in a tree.
+func below(n Node) []diag.Finding {
+	var findings []diag.Finding
+	Walk(n, func(n Node) bool {
+		if b, ok := n.(interface{ found() []diag.Finding }); ok {
+			findings = append(findings, b.found()...)
+		}
+		return true
+	})
+	return findings
+}
+
 // skipped is what skip passed over.
 type skipped struct {
 	tokens []lexer.Token // up to a block, if there is one
-	block  bool          // a block followed
 	faulty bool          // a token among them is reported already
 }
 
@@ -249,28 +317,13 @@ func (r *reader) skip(lex *lexer.PeekingLexer, first lexer.Token, form *form) sk
 		switch {
 		case t.EOF() || isBrace(t, "}"):
 			return s
-		case t.Type == tokStray:
-			if form != nil && form.block != nil {
-				lex.Next() // it was to close the block that was never opened
-			}
+		case t.Type == tokStray && newLine:
 			return s
 		case isBrace(t, "{"):
-			s.block = true
 			if form != nil && form.block != nil {
-				inner := reader{section: sections[form.block]}
 				lex.Next()
-				inner.read(lex, func(item any) {
-					Walk(item.(Node), func(n Node) bool {
-						if b, ok := n.(interface{ found() []diag.Finding }); ok {
-							inner.problems = append(inner.problems, b.found()...)
-						}
-						return true
-					})
-				})
+				r.inside(lex, &reader{section: sections[form.block]})
 				lex.Next()
-				for _, f := range inner.problems {
-					r.report(f)
-				}
 				return s
 			}
 			lex.Next()
