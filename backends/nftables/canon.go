@@ -257,8 +257,7 @@ func verdictChain(b []byte) string {
 // setShape is what is needed to read the elements of a set.
 type setShape struct {
 	keyType  uint32
-	fields   []int // bytes of each part of a concatenation with ranges, unpadded
-	interval bool  // a range is two elements
+	interval bool // a range is two elements
 }
 
 // partName is nft's number of a part's type, and how to write a value of it.

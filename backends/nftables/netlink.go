@@ -82,8 +82,8 @@ func (f Failure) Remedy() string {
 		return "what it names is not in the table, or the kernel has no module for it"
 	case unix.ENFILE:
 		return "the set is full: its declared size is too small"
-	case unix.EEXIST:
-		return "it exists with another definition, or the element is there twice"
+	case unix.EEXIST, unix.ENOTEMPTY:
+		return "it exists with another definition, or the element is there twice or overlaps another"
 	case unix.EBUSY:
 		return "something in the table still uses it"
 	case unix.EOPNOTSUPP, unix.EAFNOSUPPORT:
@@ -92,10 +92,8 @@ func (f Failure) Remedy() string {
 		return "the transaction is larger than the socket takes: run as root, or raise net.core.wmem_max"
 	case unix.ENOMEM, unix.ENOBUFS:
 		return "the kernel is short of memory"
-	case unix.ELOOP:
-		return "chains call each other in a circle"
-	case unix.EMLINK:
-		return "chains are nested deeper than 16"
+	case unix.ELOOP, unix.EMLINK:
+		return "chains call each other in a circle, or are nested deeper than 16"
 	}
 	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -600,8 +599,8 @@ func (u *updater) addRule(chain string, it Item) {
 	b.newRule(unix.NLM_F_APPEND, chain, label, func(w *writer) {
 		for _, a := range own {
 			data := a.data
-			if a.typ == unix.NFTA_RULE_EXPRESSIONS && len(ids) > 0 {
-				if data, err = rename(data, ids); err != nil {
+			if a.typ == unix.NFTA_RULE_EXPRESSIONS {
+				if data, err = sendable(data, ids); err != nil {
 					b.fail(label, err)
 				}
 			}
@@ -610,9 +609,11 @@ func (u *updater) addRule(chain string, it Item) {
 	})
 }
 
-// rename points the expressions of a rule to the anonymous sets that the
-// transaction adds: by id, since the kernel gives them names of its own.
-func rename(list []byte, ids map[string]uint32) ([]byte, error) {
+// sendable turns the expressions of a dump into ones that the kernel takes. It
+// points them to the anonymous sets that the transaction adds, by id, since the
+// kernel gives them names of its own; and it leaves out the timeout of 0 that
+// the kernel lists, but refuses, where a set has no timeouts.
+func sendable(list []byte, ids map[string]uint32) ([]byte, error) {
 	setAttrs := map[string][2]uint16{
 		"lookup": {unix.NFTA_LOOKUP_SET, unix.NFTA_LOOKUP_SET_ID},
 		"dynset": {unix.NFTA_DYNSET_SET_NAME, unix.NFTA_DYNSET_SET_ID},
@@ -626,20 +627,21 @@ func rename(list []byte, ids map[string]uint32) ([]byte, error) {
 	for _, entry := range entries {
 		e := readExpression(entry.data)
 		at, known := setAttrs[e.name]
-		id, mine := ids[cstr(get(e.attrs, at[0]))]
-		if !e.ok || !known || !mine {
+		if !e.ok || !known {
 			w.bytes(entry.typ|unix.NLA_F_NESTED, entry.data)
 			continue
 		}
+		id, mine := ids[cstr(get(e.attrs, at[0]))]
 		elem := w.nest(unix.NFTA_LIST_ELEM)
 		w.str(unix.NFTA_EXPR_NAME, e.name)
 		data := w.nest(unix.NFTA_EXPR_DATA)
 		for _, a := range e.attrs {
-			switch a.typ {
-			case at[0]:
+			switch {
+			case mine && a.typ == at[0]:
 				w.str(at[0], anonymousName)
 				w.u32(at[1], id)
-			case at[1]:
+			case a.typ == at[1]:
+			case e.name == "dynset" && a.typ == unix.NFTA_DYNSET_TIMEOUT && isZero(a.data):
 			default:
 				w.bytes(a.typ, a.data)
 			}
@@ -648,7 +650,7 @@ func rename(list []byte, ids map[string]uint32) ([]byte, error) {
 		w.end(elem)
 	}
 	if w.tooLong {
-		return nil, fmt.Errorf("a rule is larger than a netlink attribute")
+		return nil, errors.New("a rule is larger than a netlink attribute")
 	}
 	return w.buf, nil
 }
