@@ -376,14 +376,26 @@ func sourceCuts(p *ir.Policy) []netip.Addr {
 			}
 			continue
 		}
-		nAlone, nShared := 0, 0
-		for _, p := range s.Prefixes {
-			touches := slices.ContainsFunc(sets, func(o *ir.AddrSet) bool { return o != s && setOverlapsPrefix(o, p) })
-			if touches && nShared < shared {
-				nShared++
+		touched := map[int]bool{}
+		for _, o := range sets {
+			if o == s {
+				continue
+			}
+			for _, p := range o.Prefixes {
+				if len(touched) >= shared {
+					break
+				}
+				for i := firstOverlap(s, p); i < len(s.Prefixes) && s.Prefixes[i].Overlaps(p) && len(touched) < shared; i++ {
+					touched[i] = true
+				}
+			}
+		}
+		alone := alone
+		for i, p := range s.Prefixes {
+			if touched[i] {
 				cuts = appendCuts(cuts, p)
-			} else if !touches && nAlone < alone {
-				nAlone++
+			} else if alone > 0 {
+				alone--
 				cuts = appendCuts(cuts, p)
 			}
 		}

@@ -323,8 +323,8 @@ func className(flows []*ir.Flow) string {
 // serviceName makes the name unique in the guard and short enough.
 func (pl *placing) serviceName(base string) string {
 	base = strings.ReplaceAll(base, "-", "_")
-	if len(base) > 36 {
-		base = base[:36]
+	if len(base) > 56 {
+		base = strings.TrimRight(base[:56], "_")
 	}
 	name := base
 	for i := 2; pl.names[name]; i++ {
@@ -935,12 +935,18 @@ func containing(s *ir.AddrSet, a netip.Addr) (netip.Prefix, bool) {
 }
 
 func setOverlapsPrefix(s *ir.AddrSet, p netip.Prefix) bool {
-	if contains(s, p.Addr()) {
-		return true
-	}
-	// A member that starts inside p overlaps it too.
+	i := firstOverlap(s, p)
+	return i < len(s.Prefixes) && s.Prefixes[i].Overlaps(p)
+}
+
+// firstOverlap is the place in the set of the first prefix that overlaps p; the
+// prefix there does not overlap p if none does.
+func firstOverlap(s *ir.AddrSet, p netip.Prefix) int {
 	i, _ := slices.BinarySearchFunc(s.Prefixes, p.Addr(), func(q netip.Prefix, a netip.Addr) int {
 		return cmp.Or(cmp.Compare(boolRank(q.Addr().Is6()), boolRank(a.Is6())), q.Addr().Compare(a))
 	})
-	return i < len(s.Prefixes) && s.Prefixes[i].Overlaps(p)
+	if i > 0 && s.Prefixes[i-1].Overlaps(p) {
+		return i - 1
+	}
+	return i
 }

@@ -333,7 +333,7 @@ type Guard struct {
 // destination or by source) are disjoint within a guard, so one lookup finds
 // the service.
 type ServiceGuard struct {
-	// Name is unique in the guard: [a-z][a-z0-9_]*, at most 40 bytes.
+	// Name is unique in the guard: [a-z][a-z0-9_]*, at most 60 bytes.
 	Name  string
 	Ports []PortSpan // destination ports, sorted, disjoint; nil is every port (allowed only with Addrs)
 	// Addrs bounds the key to these destination (or, with BySource, source)

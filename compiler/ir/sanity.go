@@ -223,7 +223,7 @@ func (c *sanity) guard(p *Policy, g *Guard) {
 	}
 	for i, s := range g.Services {
 		where := what + " service " + s.Name
-		c.check(identifier(s.Name, '_', 40) && !names[s.Name], o, "%s has no name of its own", where)
+		c.check(identifier(s.Name, '_', 60) && !names[s.Name], o, "%s has no name of its own", where)
 		names[s.Name] = true
 		c.ports(where, s.Ports, o)
 		c.check(s.Ports != nil || s.Addrs != nil, o, "%s holds every packet", where)
