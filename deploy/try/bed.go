@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -114,7 +115,61 @@ func (b *Bed) build() error {
 			return fmt.Errorf("test bed, %s: %w", n.name, err)
 		}
 	}
+	return b.waitForLinks()
+}
+
+// linkPatience is how long the cables may take to come up.
+const linkPatience = 10 * time.Second
+
+// waitForLinks waits until every interface takes packets and answers for its
+// addresses. Both are up to workers of the kernel: one sees that the other end
+// of a cable is up as well, another joins the groups in which IPv6 neighbours
+// ask for an address (RFC 4861 section 7.2.1) and then calls it tentative no
+// more.
+func (b *Bed) waitForLinks() error {
+	deadline := time.Now().Add(linkPatience)
+	for _, l := range b.layout.links {
+		for _, e := range l.ends {
+			err := b.spaces[e.node].do(func() error {
+				for {
+					waiting, err := notReady(e.dev)
+					if err != nil || waiting == "" {
+						return err
+					}
+					if time.Now().After(deadline) {
+						return fmt.Errorf("%s after %s", waiting, linkPatience)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+			if err != nil {
+				return fmt.Errorf("test bed: interface %s of %s: %w", e.dev, b.layout.nodes[e.node].name, err)
+			}
+		}
+	}
 	return nil
+}
+
+// notReady says what an interface of this thread's namespace still waits for,
+// "" for nothing.
+func notReady(name string) (string, error) {
+	dev, err := netlink.LinkByName(name)
+	if err != nil {
+		return "", err
+	}
+	if s := dev.Attrs().OperState; s != netlink.OperUp {
+		return "still " + s.String(), nil
+	}
+	addrs, err := netlink.AddrList(dev, netlink.FAMILY_V6)
+	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+		return "", err
+	}
+	for _, a := range addrs {
+		if a.Flags&unix.IFA_F_TENTATIVE != 0 {
+			return "address " + a.IP.String() + " still tentative", nil
+		}
+	}
+	return "", nil
 }
 
 // prepare sets what has to hold before the first interface appears.
@@ -145,7 +200,7 @@ func (b *Bed) prepare(at int) error {
 			{"ipv6/conf/all/disable_ipv6", "0"},
 			{"ipv6/conf/default/disable_ipv6", "0"},
 			{"ipv6/conf/all/forwarding", flag(n.forwards())},
-			{"ipv6/conf/all/accept_dad", "0"}, // addresses are usable at once
+			{"ipv6/conf/all/accept_dad", "0"}, // nobody else is on the cable
 			{"ipv6/conf/default/accept_dad", "0"},
 			{"ipv6/conf/default/accept_ra", "0"},
 			{"ipv6/conf/default/addr_gen_mode", "1"}, // no link-local address of the kernel's choice
@@ -205,17 +260,14 @@ func (b *Bed) configure(at int) error {
 			IPNet: ipnet(netip.PrefixFrom(near.v4, 32)), Peer: ipnet(netip.PrefixFrom(far.v4, 32)), Scope: unix.RT_SCOPE_LINK,
 		}}
 		if b.v6 {
-			cable = append(cable, &netlink.Addr{IPNet: ipnet(netip.PrefixFrom(near.v6, 64)), Flags: unix.IFA_F_NODAD})
+			cable = append(cable, &netlink.Addr{IPNet: ipnet(netip.PrefixFrom(near.v6, 64))})
 		}
 		for _, a := range near.own {
 			if b.speaks(a) {
-				cable = append(cable, &netlink.Addr{IPNet: ipnet(netip.PrefixFrom(a, a.BitLen())), Flags: unix.IFA_F_NODAD})
+				cable = append(cable, &netlink.Addr{IPNet: ipnet(netip.PrefixFrom(a, a.BitLen()))})
 			}
 		}
 		for _, a := range cable {
-			if a.IP.To4() != nil {
-				a.Flags = 0
-			}
 			if err := h.AddrAdd(dev, a); err != nil {
 				return fmt.Errorf("address %s on %s: %w", a.IP, near.dev, err)
 			}
@@ -244,6 +296,33 @@ func (b *Bed) configure(at int) error {
 		}
 		if err := h.RouteReplace(nr); err != nil {
 			return fmt.Errorf("route to %s: %w", r.dst, err)
+		}
+	}
+	return nil
+}
+
+// ForgetNeighbours empties the neighbour caches of the whole bed, so that the
+// next packet needs neighbour discovery again: a ruleset that breaks it must not
+// be saved by what was learnt before.
+func (b *Bed) ForgetNeighbours() error {
+	for at, s := range b.spaces {
+		err := s.do(func() error {
+			neighbours, err := netlink.NeighList(0, 0)
+			if err != nil {
+				return err
+			}
+			for _, n := range neighbours {
+				if n.State&(netlink.NUD_NOARP|netlink.NUD_PERMANENT) != 0 {
+					continue
+				}
+				if err := netlink.NeighDel(&n); err != nil && !errors.Is(err, unix.ENOENT) {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("neighbours of %s: %w", b.layout.nodes[at].name, err)
 		}
 	}
 	return nil

@@ -24,7 +24,8 @@ type Packet struct {
 	// SrcPort is the port it is sent from; 0 lets the kernel choose.
 	SrcPort uint16 `json:"src_port,omitempty"`
 	// HopLimit is the IPv4 time to live or IPv6 hop limit; 0 is the kernel's
-	// default of 64.
+	// default of 64, and 255 to a group, as multicast DNS has it (RFC 6762
+	// section 11).
 	HopLimit uint8 `json:"hop_limit,omitempty"`
 	// Behind names the point's interface, as "edge.eth0", behind which the packet
 	// is sent; "" is where the source belongs. With a source of another side the
@@ -40,6 +41,16 @@ func (p Packet) String() string {
 		src = netip.AddrPortFrom(p.Src, p.SrcPort).String()
 	}
 	return fmt.Sprintf("%s %s -> %s", p.Proto, src, netip.AddrPortFrom(p.Dst, p.Port))
+}
+
+func (p Packet) hopLimit() uint8 {
+	switch {
+	case p.HopLimit != 0:
+		return p.HopLimit
+	case p.Dst.IsMulticast():
+		return 255
+	}
+	return 64
 }
 
 // Outcome is what became of a probe.
@@ -191,11 +202,9 @@ func (b *Bed) send(p Packet, from int, s *shot) {
 			return
 		}
 	}
-	if p.HopLimit != 0 {
-		if err := hopLimit(fd, family, int(p.HopLimit)); err != nil {
-			fail("hop limit", err)
-			return
-		}
+	if err := hopLimit(fd, p); err != nil {
+		fail("hop limit", err)
+		return
 	}
 	if err := unix.Bind(fd, sockaddr(p.Src, p.SrcPort)); err != nil {
 		fail("bind", err)
@@ -761,17 +770,18 @@ func transparent(fd, family int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1)
 }
 
-func hopLimit(fd, family, n int) error {
-	if family == unix.AF_INET6 {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, n); err != nil {
-			return err
-		}
-		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, n)
+// hopLimit sets how many routers the socket's packets may cross.
+func hopLimit(fd int, p Packet) error {
+	level, option := unix.IPPROTO_IP, unix.IP_TTL
+	switch {
+	case p.Dst.Is6() && p.Dst.IsMulticast():
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS
+	case p.Dst.Is6():
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS
+	case p.Dst.IsMulticast():
+		option = unix.IP_MULTICAST_TTL
 	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, n); err != nil {
-		return err
-	}
-	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, n)
+	return unix.SetsockoptInt(fd, level, option, int(p.hopLimit()))
 }
 
 func sockaddr(a netip.Addr, port uint16) unix.Sockaddr {

@@ -178,6 +178,36 @@ func TestProbe(t *testing.T) {
 	})
 }
 
+// TestForgetNeighbours loads a ruleset that breaks IPv6 neighbour discovery. It
+// shows only once the neighbours are forgotten.
+func TestForgetNeighbours(t *testing.T) {
+	b := officeBed(t)
+	four, six := packet(t, "tcp 203.0.113.9 -> 198.51.100.10:5222"), packet(t, "tcp 2001:db8:ffff::1 -> [2001:db8:0:d::10]:5222")
+	both := func() string {
+		out := b.ProbeAll([]Packet{four, six})
+		return fmt.Sprint(out[0].Arrived, out[1].Arrived)
+	}
+	if got := both(); got != "true true" {
+		t.Fatalf("without a policy: %s", got)
+	}
+	nft(t, b, "chat1", `
+		table inet x {
+			chain input {
+				type filter hook input priority 0;
+				icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } drop
+			}
+		}`)
+	if got := both(); got != "true true" {
+		t.Errorf("with neighbours known: %s", got)
+	}
+	if err := b.ForgetNeighbours(); err != nil {
+		t.Fatal(err)
+	}
+	if got := both(); got != "true false" {
+		t.Errorf("with neighbours forgotten: %s", got)
+	}
+}
+
 // TestProbeManyDoors opens more listeners than are kept.
 func TestProbeManyDoors(t *testing.T) {
 	b := officeBed(t)

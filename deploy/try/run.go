@@ -328,6 +328,9 @@ func (r *runner) tests() {
 			denied = append(denied, p)
 		}
 	}
+	if err := r.bed.ForgetNeighbours(); err != nil {
+		r.tell(Event{Step: Test, Status: Failed, Text: "neighbour discovery cannot be started anew: " + err.Error()})
+	}
 	r.send(denied, quiet)
 	if len(leaks(denied)) > 0 {
 		for _, t := range r.p.Tests {

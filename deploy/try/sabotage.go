@@ -21,7 +21,7 @@ func removeTable() error {
 }
 
 // sabotage deletes one rule of the table in this thread's namespace, as an
-// intruder or a hasty administrator would, and says which: the last that denies
+// intruder or a hasty administrator would, and says which: the first that denies
 // something for a policy line, because without it more can pass.
 func sabotage() (string, error) {
 	c, err := nftables.Open()
@@ -43,7 +43,7 @@ func sabotage() (string, error) {
 			if i.Comment == "" {
 				continue
 			}
-			if chain == "" || strings.Contains(i.Text, "drop") || !strings.Contains(rule.Text, "drop") {
+			if chain == "" || strings.Contains(i.Text, "drop") && !strings.Contains(rule.Text, "drop") {
 				chain, rule = o.Name, i
 			}
 		}
