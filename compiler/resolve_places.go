@@ -323,6 +323,7 @@ func (s *state) resolvePoints() {
 		if n == nil || n.word != d.Name {
 			return
 		}
+		var words []*lang.Word // of Addresses
 		pt := &ir.Point{Name: d.Name.Text, Hostname: d.Name.Text, Origin: origin(until(d, d.Name), "point "+d.Name.Text)}
 		seen := once{}
 		for _, i := range d.Body.Items {
@@ -339,7 +340,12 @@ func (s *state) resolvePoints() {
 					}
 				}
 			case i.Address != nil:
-				pt.Addresses = s.hosts(pt.Addresses, i.Address)
+				for _, w := range i.Address {
+					before := len(pt.Addresses)
+					if pt.Addresses = s.hosts(pt.Addresses, []*lang.Word{w}); len(pt.Addresses) > before {
+						words = append(words, w)
+					}
+				}
 			case i.Interface != nil:
 				s.iface(pt, i.Interface)
 			case i.Exclusive:
@@ -360,6 +366,9 @@ func (s *state) resolvePoints() {
 				diag.Label{Span: first, Text: "the other one"})
 		}
 		machines[pt.Hostname] = until(d, d.Name)
+		for i, w := range words {
+			s.ownAddress(pt, pt.Addresses[i], w)
+		}
 		ps := hostPrefixes(pt.Addresses)
 		if pt.Server != nil {
 			ps = append(ps, hostPrefixes(pt.Server.Addresses)...)
@@ -369,6 +378,22 @@ func (s *state) resolvePoints() {
 		s.p.Points = append(s.p.Points, pt)
 	})
 	s.resolveFaces()
+}
+
+// ownAddress reports an address that another machine has: what a packet is for
+// would not be clear.
+func (s *state) ownAddress(pt *ir.Point, a netip.Addr, w *lang.Word) {
+	for _, srv := range s.p.Servers {
+		if srv != pt.Server && slices.Contains(srv.Addresses, a) {
+			s.addRemedy("value-conflict", w.Span(), fmt.Sprintf("address %s of point %s is that of server %s", a, pt.Name, srv.Name),
+				fmt.Sprintf("If the server runs there, write role host of %s; if not, give each its own address.", srv.Name), diag.Label{Span: srv.Origin.Span, Text: "the server"})
+		}
+	}
+	for _, other := range s.p.Points {
+		if slices.Contains(other.Addresses, a) {
+			s.addRemedy("value-conflict", w.Span(), fmt.Sprintf("address %s belongs to two points", a), "Give each point its own address.", diag.Label{Span: other.Origin.Span, Text: "the other point"})
+		}
+	}
 }
 
 func (s *state) role(pt *ir.Point, r *lang.Role, hosts map[*ir.Server]*lang.Role) {
