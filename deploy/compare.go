@@ -25,7 +25,7 @@ func compare(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
 		}
 		t.want = want
 	}
-	c := &comparison{t: t, live: live, want: t.want}
+	c := &comparison{t: t, live: live, want: t.want, liveUse: users(live), wantUse: users(t.want)}
 	if !live.Exists {
 		c.add(Change{
 			Class: Missing, Kind: "table", Object: nftables.TableName,
@@ -44,7 +44,9 @@ func compare(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
 type comparison struct {
 	t          *target
 	live, want *nftables.Snapshot
-	out        []Change
+	// liveUse and wantUse say which policy line uses an object, by kind and name.
+	liveUse, wantUse map[string]string
+	out              []Change
 	// unread are the large sets whose definition, digest and count are right.
 	unread []*nftables.Set
 }
@@ -88,13 +90,16 @@ func kindRank(kind string) int {
 }
 
 func (c *comparison) foreign(o *nftables.Object) {
+	once := cmp.Or(c.liveUse[o.Kind+" "+o.Name], noFeed(o.Comment))
+	name := o.Kind + " " + o.Name
+	step := "remove " + named(name, once)
 	ch := Change{
-		Class: Foreign, Kind: o.Kind, Object: o.Name, Live: o.Head,
-		Text: fmt.Sprintf("%s is foreign: nothing of the policy asks for it", c.object(o)),
-		Step: "remove " + c.object(o),
+		Class: Foreign, Kind: o.Kind, Object: o.Name, Live: o.Head, note: once,
+		Text: name + " is foreign: nothing of the policy asks for it",
+		Step: step,
 	}
 	if hook := field(o.Head, "hook"); o.Kind == "chain" && hook != "" {
-		ch.Text = fmt.Sprintf("%s is foreign: it judges packets on the hook %s with %d rule(s), and nothing of the policy asks for it", c.object(o), hook, len(o.Items))
+		ch.Text = fmt.Sprintf("%s is foreign: it judges packets on the hook %s with %d rule(s), and nothing of the policy asks for it", name, hook, len(o.Items))
 	}
 	c.add(ch)
 }
@@ -136,31 +141,92 @@ func (c *comparison) dynamic(set string) bool {
 
 // object names a thing as the policy would.
 func (c *comparison) object(o *nftables.Object) string {
-	name := o.Kind + " " + o.Name
 	if o.Kind == "table" {
-		name = "table inet " + o.Name
+		return "table inet " + o.Name
 	}
-	if origin := c.origin(o); origin != "" {
-		name += " (" + origin + ")"
+	return named(o.Kind+" "+o.Name, c.origin(o))
+}
+
+// elementOrigin is the policy line of an element: in a verdict map that of the
+// chain that it leads to.
+func (c *comparison) elementOrigin(set *nftables.Object, want *nftables.Item) string {
+	if want != nil {
+		for _, verdict := range []string{" : goto ", " : jump "} {
+			if _, chain, ok := strings.Cut(want.Text, verdict); ok {
+				return cmp.Or(c.wantUse["chain "+chain], c.origin(set))
+			}
+		}
+	}
+	return c.origin(set)
+}
+
+// named adds to a name what it is of: "set net_drop_v4 of network drop (policy.xfw:9)".
+func named(name, origin string) string {
+	line, label := splitOrigin(origin)
+	switch {
+	case line != "" && label != "":
+		return fmt.Sprintf("%s of %s (%s)", name, label, line)
+	case label != "":
+		return fmt.Sprintf("%s (%s)", name, label)
+	case line != "":
+		return fmt.Sprintf("%s (%s)", name, line)
 	}
 	return name
 }
 
 // origin is the policy line that a wanted object comes from.
 func (c *comparison) origin(o *nftables.Object) string {
-	switch o.Kind {
-	case "table":
-		return ""
-	case "set":
+	if o.Kind == "set" {
 		if origin := c.t.origins[o.Name]; origin != "" {
 			return origin
 		}
-		if strings.HasPrefix(o.Comment, "feed ") {
-			return ""
-		}
-		return cmp.Or(o.Comment, o.Note)
 	}
-	return o.Note
+	return cmp.Or(c.wantUse[o.Kind+" "+o.Name], noFeed(o.Comment))
+}
+
+// noFeed leaves the digest of a feed out, which tells people nothing.
+func noFeed(comment string) string {
+	if strings.HasPrefix(comment, "feed ") {
+		return ""
+	}
+	return comment
+}
+
+// users finds, for every set, counter and chain of a table, the policy line of
+// the rules that use it, or for a chain that it consists of. Where several do,
+// the chain's last rule and else the first user decides.
+func users(s *nftables.Snapshot) map[string]string {
+	out := map[string]string{}
+	note := func(kind, name, origin string) {
+		if _, ok := out[kind+" "+name]; !ok {
+			out[kind+" "+name] = origin
+		}
+	}
+	for _, o := range s.Objects {
+		if o.Kind != "chain" {
+			continue
+		}
+		for _, i := range slices.Backward(o.Items) {
+			if line, _ := splitOrigin(i.Comment); line != "" {
+				note("chain", o.Name, i.Comment)
+				break
+			}
+		}
+		for _, i := range o.Items {
+			if line, _ := splitOrigin(i.Comment); line == "" {
+				continue
+			}
+			for _, word := range strings.Fields(i.Text) {
+				if set, ok := strings.CutPrefix(word, "set=@"); ok {
+					note("set", strings.TrimRight(set, ";}"), i.Comment)
+				}
+				if name, ok := strings.CutPrefix(word, "name="); ok {
+					note("counter", strings.Trim(name, `";`), i.Comment)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // head says which parts of a definition differ.
@@ -286,10 +352,10 @@ func (c *comparison) elements(live, want *nftables.Object) {
 	}
 	note(want.Items, func(p *pair, i *nftables.Item) { p.want = i })
 	note(live.Items, func(p *pair, i *nftables.Item) { p.live = i })
-	set := c.setName(want)
+	set := c.object(want)
 	for _, k := range order {
 		p := byKey[k]
-		ch := Change{Kind: "element", Object: want.Name, Origin: c.origin(want)}
+		ch := Change{Kind: "element", Object: want.Name, Origin: c.elementOrigin(want, p.want)}
 		switch {
 		case p.live == nil:
 			ch.Class, ch.Wanted = Missing, p.want.Text
@@ -312,19 +378,6 @@ func (c *comparison) elements(live, want *nftables.Object) {
 		}
 		c.add(ch)
 	}
-}
-
-// setName says what a set is of, for people: "set drop4 of network drop (policy.xfw:9)".
-func (c *comparison) setName(o *nftables.Object) string {
-	line, label := splitOrigin(c.origin(o))
-	name := "set " + o.Name
-	if label != "" {
-		name += " of " + label
-	}
-	if line != "" {
-		name += " (" + line + ")"
-	}
-	return name
 }
 
 // elementKey is the text of an element up to what is said of it.
@@ -472,7 +525,7 @@ func setOrigins(sets []*ir.AddrSet) map[string]string {
 		if s == nil {
 			continue
 		}
-		for _, suffix := range []string{"4", "6", "4_nets", "6_nets"} {
+		for _, suffix := range []string{"_v4", "_v6", "_v4_nets", "_v6_nets"} {
 			origins[s.Name+suffix] = originText(s.Origin)
 		}
 	}

@@ -67,6 +67,9 @@ type Plan struct {
 
 	// Install is set when the table does not exist yet.
 	Install bool `json:"install"`
+	// Intents say in the policy's own words what the plan does: a line for each
+	// statement that comes, goes or changes.
+	Intents []Intent `json:"intents,omitempty"`
 	// Changes in policy terms, in the order of the table. Empty: nothing to do.
 	Changes []Change `json:"changes"`
 	// Diff is a unified diff of the text artefact, from what was applied to
@@ -120,6 +123,10 @@ type Change struct {
 	// Witness is a packet that the difference is about, as explain takes it;
 	// "" when none can be given.
 	Witness string `json:"witness,omitempty"`
+
+	// note is the comment of a foreign thing: it may say which statement it
+	// once belonged to.
+	note string
 }
 
 const planVersion = 1
@@ -229,6 +236,7 @@ func makePlan(m Reader, sit *situation, w *wanted, allow []cutSpec) (*Plan, erro
 	if p.Empty() {
 		return p, nil
 	}
+	p.Intents = intents(sit.settled, w.want, changes)
 	p.Diff = textDiff(sit, w)
 	sessions, err := m.Sessions()
 	if err != nil {

@@ -2,10 +2,8 @@ package deploy
 
 import (
 	"cmp"
-	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"xfwc/backends/nftables"
@@ -75,11 +73,9 @@ func (c *comparison) foreignRule(o *nftables.Object, i int) {
 	if it.Comment != "" {
 		text += fmt.Sprintf(", with the comment %q", it.Comment)
 	}
-	if v := verdictOf(it.Text); v != "" {
-		text += ": it ends with " + v
-	}
+	text += ": " + ruleText(it.Text)
 	c.add(Change{
-		Class: Foreign, Kind: "rule", Object: o.Name, Position: i + 1, Live: it.Text,
+		Class: Foreign, Kind: "rule", Object: o.Name, Position: i + 1, Live: it.Text, note: it.Comment,
 		Text: text,
 		Step: fmt.Sprintf("remove the foreign rule at place %d of chain %s", i+1, o.Name),
 	})
@@ -259,12 +255,9 @@ func commonRules(a, b []nftables.Item, same func(a, b nftables.Item) bool) [][2]
 	return out
 }
 
-// statements cuts a rule's canonical text into its statements.
-func statements(text string) []string { return strings.Split(text, "; ") }
-
-// alike reports whether two rules share at least half of their statements.
+// alike reports whether two rules share at least half of what they say.
 func alike(a, b string) bool {
-	as, bs := statements(a), statements(b)
+	as, bs := phrasesOf(a), phrasesOf(b)
 	shared := 0
 	for _, s := range bs {
 		if i := slices.Index(as, s); i >= 0 {
@@ -275,109 +268,49 @@ func alike(a, b string) bool {
 	return shared > 0 && 2*shared >= max(len(bs), shared+len(as))
 }
 
-// aspects of a rule's meaning, in the order in which they are told.
-var aspects = []string{"match", "limit", "counter", "log", "verdict"}
-
-// aspectOf says what a statement is about.
-func aspectOf(s string) string {
-	name, _, _ := strings.Cut(s, " ")
-	switch {
-	case strings.HasPrefix(s, "immediate dreg=0 "):
-		return "verdict"
-	case strings.Contains(s, "limit"):
-		return "limit" // also within a meter
-	case name == "objref" || name == "counter":
-		return "counter"
-	case name == "log":
-		return "log"
-	}
-	return "match"
-}
-
 // diffStatements says which aspects of a rule differ, and how. What one rule
 // has and the other has not is matched up within each aspect.
 func diffStatements(live, want string) (what, texts []string) {
-	only := func(a, b string) map[string][]string {
-		rest := statements(b)
-		out := map[string][]string{}
-		for _, s := range statements(a) {
-			if i := slices.Index(rest, s); i >= 0 {
-				rest = slices.Delete(rest, i, i+1)
-				continue
-			}
-			out[aspectOf(s)] = append(out[aspectOf(s)], readableStatement(s))
+	l, w := phrasesOf(live), phrasesOf(want)
+	onlyLive, onlyWant := without(l, w), without(w, l)
+	if len(onlyLive) == 0 && len(onlyWant) == 0 {
+		if slices.Equal(l, w) {
+			// They differ in something that the phrases do not show.
+			return []string{"match"}, []string{fmt.Sprintf("its kernel form changed from %q to %q", want, live)}
 		}
-		return out
+		return []string{"match"}, []string{"its parts stand in another order"}
 	}
-	l, w := only(live, want), only(want, live)
 	for _, a := range aspects {
-		if len(l[a]) == 0 && len(w[a]) == 0 {
+		lt, wt := textsOf(onlyLive, a), textsOf(onlyWant, a)
+		if lt == "" && wt == "" {
 			continue
 		}
 		what = append(what, a)
-		texts = append(texts, fmt.Sprintf("%s changed from %s to %s", a,
-			cmp.Or(strings.Join(w[a], "; "), "none"), cmp.Or(strings.Join(l[a], "; "), "none")))
-	}
-	if len(what) == 0 {
-		// The same statements in another order.
-		return []string{"match"}, []string{"its statements stand in another order"}
+		texts = append(texts, fmt.Sprintf("%s changed from %s to %s", a, cmp.Or(wt, "none"), cmp.Or(lt, "none")))
 	}
 	return what, texts
 }
 
-// verdictOf is the verdict that a rule ends with, "" for none.
-func verdictOf(text string) string {
-	ss := statements(text)
-	last := ss[len(ss)-1]
-	if aspectOf(last) != "verdict" {
-		return ""
+// without gives the phrases of a that b has not as often.
+func without(a, b []phrase) []phrase {
+	b = slices.Clone(b)
+	var out []phrase
+	for _, p := range a {
+		if i := slices.Index(b, p); i >= 0 {
+			b = slices.Delete(b, i, i+1)
+			continue
+		}
+		out = append(out, p)
 	}
-	return readableStatement(last)
+	return out
 }
 
-// units of rates in the kernel: seconds.
-var units = map[uint64]string{1: "second", 60: "minute", 3600: "hour", 86400: "day", 604800: "week"}
-
-// readableStatement gives what people know a statement by; what has no such
-// form stays canonical.
-func readableStatement(s string) string {
-	if v, ok := strings.CutPrefix(s, "immediate dreg=0 data="); ok {
-		return v
-	}
-	name, _, _ := strings.Cut(s, " ")
-	switch {
-	case name == "objref":
-		return "counter " + strings.Trim(field(s, "name"), `"`)
-	case name == "dynset":
-		f := fields(s)
-		inner := strings.TrimSuffix(strings.TrimPrefix(cmp.Or(f["expr"], f["exprs"]), "{"), "}")
-		return "meter " + f["set"] + " " + readableStatement(inner)
-	case name == "connlimit":
-		f := fields(s)
-		if f["flags"] == "1" {
-			return "connections over " + f["count"]
+func textsOf(ps []phrase, aspect string) string {
+	var out []string
+	for _, p := range ps {
+		if p.aspect == aspect {
+			out = append(out, p.text)
 		}
-		return "connections up to " + f["count"]
-	case name == "limit":
-		f := fields(s)
-		rate, err1 := hexNumber(f["rate"])
-		unit, err2 := hexNumber(f["unit"])
-		if err1 != nil || err2 != nil || units[unit] == "" {
-			return s
-		}
-		text := fmt.Sprintf("rate %d/%s burst %s", rate, units[unit], f["burst"])
-		if f["flags"] == "1" {
-			text = strings.Replace(text, "rate ", "rate over ", 1)
-		}
-		return text
 	}
-	return s
-}
-
-func hexNumber(s string) (uint64, error) {
-	b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(hex.EncodeToString(b), 16, 64)
+	return strings.Join(out, ", ")
 }

@@ -1,0 +1,149 @@
+package deploy
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The whole round on a real kernel: nothing, one policy, another, and back.
+func TestApplyAndPlan(t *testing.T) {
+	newNamespace(t)
+	o := options(t)
+	a, b := mustCompile(t, policyA), mustCompile(t, policyB)
+	if r := mustDrift(t, o, a); r.Status != NeverApplied || len(r.Differences) != 0 {
+		t.Errorf("drift before any apply: %+v", r)
+	}
+	for i, w := range []*Wanted{a, b, a} {
+		out := mustApply(t, o, w, ApplyOptions{})
+		if !out.Changed || out.Tries != 1 || out.Plan.Install != (i == 0) || out.Plan.Diff == "" {
+			t.Errorf("apply %d: %+v", i, out)
+		}
+		p, err := MakePlan(o, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !p.Empty() || p.Diff != "" || p.Intents != nil {
+			t.Errorf("plan after apply %d is not empty:\n%s%s", i, texts(p.Changes), p.Diff)
+		}
+		for _, against := range []*Wanted{w, nil} {
+			if r := mustDrift(t, o, against); r.Status != InSync {
+				t.Errorf("drift after apply %d: %s\n%s", i, r.Status, texts(r.Differences))
+			}
+		}
+		if again := mustApply(t, o, w, ApplyOptions{}); again.Changed {
+			t.Errorf("apply %d again changed something", i)
+		}
+	}
+	p, err := MakePlan(o, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, i := range p.Intents {
+		got = append(got, string(i.Effect)+" "+i.Statement+" "+i.Line)
+	}
+	want := []string{
+		"changed network drop policy.xfw:2",
+		"changed federation of chat policy.xfw:12",
+		"added limit attempts global of federation of chat policy.xfw:15",
+		"changed peer partner.example of chat policy.xfw:16",
+		"added peer other.example of chat policy.xfw:17",
+		"changed deny network drop policy.xfw:19",
+		"removed clients of chat policy.xfw:12",
+		"removed limit connections per source of clients of chat policy.xfw:15",
+		"removed limit attempts per source of clients of chat policy.xfw:16",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("intents:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if !strings.Contains(p.Diff, "--- applied/xfwc.nft\n+++ wanted/xfwc.nft\n@@ ") || !strings.Contains(p.Diff, "+\tset peer_other_example_v4 {") {
+		t.Errorf("text diff:\n%s", p.Diff)
+	}
+	if changed, err := Drift(o, b); err != nil || changed.Status != Drifted || !strings.Contains(strings.Join(changed.Notices, " "), "what is not applied yet") {
+		t.Errorf("drift of an edited policy: %+v, %v", changed, err)
+	}
+}
+
+// driftFiles are in testdata/drift: commands for the shell that change the live
+// table with nft, and lines that start with "want: ": each must be a sentence
+// of the report, and the report has no other.
+func TestDriftOfHandMadeChanges(t *testing.T) {
+	files, err := filepath.Glob("testdata/drift/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	w := mustCompile(t, policyA)
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			newNamespace(t)
+			if _, err := exec.LookPath("nft"); err != nil {
+				skipOrFail(t, "nft is not installed")
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := options(t)
+			mustApply(t, o, w, ApplyOptions{})
+			script, want := splitCase(string(text))
+			out, err := exec.Command("sh", "-euc", "state="+o.StateDir+"\n"+nftFunctions+script).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			r := mustDrift(t, o, w)
+			got := texts(r.Differences)
+			if os.Getenv("XFWC_UPDATE") != "" {
+				if err := os.WriteFile(path, []byte(joinCase(script, got)), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if r.Status != Drifted || got != want {
+				t.Errorf("status %s\n%s\nwant\n%s", r.Status, got, want)
+			}
+			if a := mustDrift(t, o, nil); a.Status != Drifted || texts(a.Differences) != want {
+				t.Errorf("--applied: %s\n%s", a.Status, texts(a.Differences))
+			}
+			// The plan says the same and mends it.
+			p, err := MakePlan(o, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Changes) != len(r.Differences) || p.Diff == "" {
+				t.Errorf("plan:\n%s%s", texts(p.Changes), p.Diff)
+			}
+			mustApply(t, o, w, ApplyOptions{})
+			if r := mustDrift(t, o, w); r.Status != InSync {
+				t.Errorf("after the apply that mends it: %s\n%s", r.Status, texts(r.Differences))
+			}
+		})
+	}
+}
+
+// nftFunctions help a case to find rules by what they say.
+const nftFunctions = `
+# handle CHAIN WORDS: the handle of the first rule of the chain with the words.
+handle() { nft -a list chain inet xfwc "$1" | grep -e "$2" | head -n 1 | sed 's/.*# handle //'; }
+`
+
+func splitCase(text string) (script, want string) {
+	for line := range strings.Lines(text) {
+		if s, ok := strings.CutPrefix(line, "want: "); ok {
+			want += s
+		} else {
+			script += line
+		}
+	}
+	return script, want
+}
+
+func joinCase(script, got string) string {
+	for line := range strings.Lines(got) {
+		script += "want: " + line
+	}
+	return script
+}
