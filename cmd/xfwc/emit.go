@@ -31,7 +31,12 @@ func emit(p *ir.Policy, points []*ir.Point, engine string) ir.Emission {
 			}
 			got := b.Emit(p, pt)
 			all.Artefacts = append(all.Artefacts, got.Artefacts...)
-			all.Ledger = append(all.Ledger, got.Ledger...)
+			for _, l := range got.Ledger {
+				// The flows of a statement share its limits: one line says it.
+				if !slices.Contains(all.Ledger, l) {
+					all.Ledger = append(all.Ledger, l)
+				}
+			}
 			all.Findings = append(all.Findings, got.Findings...)
 		}
 	}
