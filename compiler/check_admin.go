@@ -320,12 +320,13 @@ allow network ops to ssh of box
 deny  network drop
 `,
 		Run: func(p *Pass) {
+			denials := p.denials()
 			for _, a := range p.accesses("allow") {
 				for _, f := range p.flows(a) {
 					if !p.management(f) {
 						continue
 					}
-					for _, d := range p.denials() {
+					for _, d := range denials {
 						if pfx, ok := d.overlap(f.From.Set); ok && d.speaksOf(f) {
 							p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s of %s, who administer %s", d.flow.From.Label, spell(pfx), f.From.Label, f.To.Label),
 								label(a.Span(), "they are admitted here"), source(d.flow.From))

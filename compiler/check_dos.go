@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang"
@@ -22,6 +23,9 @@ const reconnectWindow = 60 // seconds
 // smallestStanza is the smallest maximum that a server may have, in bytes
 // (RFC 6120 section 13.12).
 const smallestStanza = 10000
+
+// xmppServices are the services that have a statement with limits of their own.
+var xmppServices = []string{"clients", "clients-tls", "federation", "federation-tls", "http", "https"}
 
 var dosChecks = []Check{
 	{
@@ -285,24 +289,20 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, d := range p.accesses("allow") {
 				for _, f := range public(p.flows(d)) {
+					past := slices.IndexFunc(p.Policy.Flows, func(o *ir.Flow) bool {
+						return o.Kind != ir.Access && o.Verdict == ir.Allow && !o.Outbound && len(o.Limits) > 0 &&
+							intersects(o.Ports, f.Ports) && overlaps(o.To.Set, f.To.Set)
+					})
+					if past >= 0 {
+						o := p.Policy.Flows[past].Origin
+						p.Report(d.Span(), fmt.Sprintf("%s: everybody may pass by the limits of %s", f.Origin.Label, o.Label), label(o.Span, "the limits are stated here"))
+						continue
+					}
 					for _, s := range p.machines(f) {
 						for _, l := range s.Listeners {
-							switch l.Service {
-							case "clients", "clients-tls", "federation", "federation-tls", "http", "https":
-							default:
-								continue
+							if slices.Contains(xmppServices, l.Service) && intersects(f.Ports, []ir.PortSpan{l.Port}) && overlaps(f.To.Set, s.Set) {
+								p.Report(d.Span(), fmt.Sprintf("everybody may use port %d (%s) of %s without limits", l.Port.From, l.Service, s.Name))
 							}
-							if !intersects(f.Ports, []ir.PortSpan{l.Port}) || !overlaps(f.To.Set, s.Set) {
-								continue
-							}
-							var labels []diag.Label
-							for _, o := range p.Policy.Flows {
-								if o.Kind != ir.Access && o.Server == s && !o.Outbound && len(o.Limits) > 0 && intersects(o.Ports, f.Ports) {
-									labels = append(labels, label(o.Origin.Span, "%s has limits", o.Origin.Label))
-									break
-								}
-							}
-							p.Report(d.Span(), fmt.Sprintf("everybody may use port %d (%s) of %s without limits", l.Port.From, l.Service, s.Name), labels...)
 						}
 					}
 				}

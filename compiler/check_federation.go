@@ -592,9 +592,10 @@ federation of chat {
 deny network drop
 `,
 		Run: func(p *Pass) {
+			denials := p.denials()
 			for _, fed := range p.federations {
 				for _, r := range fed.peers {
-					for _, d := range p.denials() {
+					for _, d := range denials {
 						hits := d.whole() || slices.ContainsFunc(r.in, d.speaksOf)
 						if pfx, ok := d.overlap(r.addresses()); ok && hits {
 							p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s, an address of peer %s", d.flow.From.Label, spell(pfx), r.domain()),

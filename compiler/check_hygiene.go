@@ -319,11 +319,12 @@ clients of chat {
 deny network drop
 `,
 		Run: func(p *Pass) {
+			denials := p.denials()
 			for _, f := range p.Policy.Flows {
 				if f.Verdict != ir.Allow || f.Outbound || f.From.Set == nil || len(f.From.Set.Prefixes) == 0 || f.Peer != "" || p.management(f) {
 					continue // a denied peer or administrator has a check of its own
 				}
-				for _, d := range p.denials() {
+				for _, d := range denials {
 					wholly := len(d.flow.Ports) == 0 || covers(d.flow.Ports, f.Ports)
 					everywhere := d.flow.To.Any || f.To.Set != nil && within(f.To.Set, d.flow.To.Set)
 					everybody := d.flow.From.Any || within(f.From.Set, d.flow.From.Set)

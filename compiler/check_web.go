@@ -149,7 +149,7 @@ web of chat {
 		Title:     "web access opens the port that also serves administration",
 		Why:       "ejabberd answers for BOSH, WebSocket and /admin on the same listener by default. A packet filter cannot tell paths apart, so whoever may use the one may try the other.",
 		Reference: "ejabberd documentation, Administrator Guide: Security",
-		Remedy:    "End TLS at a proxy, which passes the stated paths only; or give administration a listener of its own and state both with `port https N` and `port admin M` in the server block.",
+		Remedy:    "End TLS at a proxy, which passes the stated paths only; or give administration a listener of its own and state it with `port admin N` in the server block.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -170,7 +170,6 @@ server chat {
   software ejabberd 24.12
   domain   example.org
   address  198.51.100.10
-  port     https 5443
   port     admin 5281
 }
 point box { role host of chat  interface eth0 faces internet  nftables }
