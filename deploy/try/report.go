@@ -3,7 +3,6 @@ package try
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -160,8 +159,16 @@ func place(s diag.Span) string {
 	return fmt.Sprintf("%s:%d", s.Start.Filename, s.Start.Line)
 }
 
-// statement writes an expectation as the policy states it.
-func statement(t *ir.Test) string {
+// statement gives an expectation as the policy states it: the text of its line,
+// or, where the sources are not at hand, its parts put together.
+func statement(t *ir.Test, sources map[string][]byte) string {
+	from, to := t.Origin.Span.Start, t.Origin.Span.End
+	if src, ok := sources[from.Filename]; ok && from.IsValid() && 0 <= from.Offset && from.Offset < to.Offset && to.Offset <= len(src) {
+		text := strings.Join(strings.Fields(string(src[from.Offset:to.Offset])), " ")
+		if strings.HasPrefix(text, string(t.Kind)) {
+			return text
+		}
+	}
 	var ports []string
 	for _, p := range t.Ports {
 		if p.From == p.To {
@@ -170,30 +177,7 @@ func statement(t *ir.Test) string {
 			ports = append(ports, fmt.Sprintf("%d-%d", p.From, p.To))
 		}
 	}
-	name := func(e ir.Endpoint) string {
-		words := strings.Fields(e.Label)
-		if len(words) == 2 && slices.Contains([]string{"network", "server", "point", "peer"}, words[0]) {
-			return words[1]
-		}
-		return e.Label
-	}
-	s := fmt.Sprintf("%s %s %s -> %s:%s", t.Kind, t.Proto, name(t.From), name(t.To), strings.Join(ports, ","))
-	if t.Except != nil && len(t.Except.Prefixes) > 0 {
-		var xs []string
-		for i, p := range t.Except.Prefixes {
-			if i == 4 {
-				xs = append(xs, "…")
-				break
-			}
-			if p.IsSingleIP() {
-				xs = append(xs, p.Addr().String())
-			} else {
-				xs = append(xs, p.String())
-			}
-		}
-		s += " except " + strings.Join(xs, ", ")
-	}
-	return s
+	return fmt.Sprintf("%s %s %s -> %s:%s", t.Kind, t.Proto, t.From.Label, t.To.Label, strings.Join(ports, ","))
 }
 
 // lines lists the policy lines behind a decision.
@@ -231,7 +215,7 @@ func (r *Result) WriteSummary(w io.Writer) error {
 	if !r.OK() {
 		word = fmt.Sprintf("%d of %d checks failed", r.Failed, r.Failed+r.Passed)
 	}
-	_, err := fmt.Fprintf(w, "policy %s: %s (%d checks, %d packets, %.1f s)\n",
-		r.Policy, word, r.Failed+r.Passed, r.Packets, r.Elapsed.Seconds())
+	_, err := fmt.Fprintf(w, "policy %s: %s (%d checks, %s, %.1f s)\n",
+		r.Policy, word, r.Failed+r.Passed, packets(r.Packets), r.Elapsed.Seconds())
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"xfwc/backends/nftables"
 	"xfwc/compiler"
 	"xfwc/compiler/ir"
 	"xfwc/deploy"
@@ -112,12 +113,9 @@ func (r *runner) tell(e Event) {
 func (r *runner) layout() {
 	l := r.bed.layout
 	for at, n := range l.nodes {
-		e := Event{Step: Layout, Status: Told, Text: l.describe(at)}
-		if n.point != nil {
-			e.Point = n.name
-			e.Text = strings.TrimPrefix(e.Text, n.name+": ")
+		if n.point != nil { // the segments are named where the points end
+			r.tell(Event{Step: Layout, Point: n.name, Status: Told, Text: strings.TrimPrefix(l.describe(at), n.name+": ")})
 		}
-		r.tell(e)
 	}
 	for _, note := range l.notes {
 		r.tell(Event{Step: Layout, Status: Told, Text: note})
@@ -147,7 +145,14 @@ func (r *runner) control() {
 		return
 	}
 	r.send(r.probes, quiet)
-	e := Event{Step: Control, Status: Passed, Text: fmt.Sprintf("without the policy all %d packets of its tests arrive", len(r.probes))}
+	var again []*probe
+	for _, p := range r.probes {
+		if !p.out.Arrived && p.out.Err == nil {
+			again = append(again, p)
+		}
+	}
+	r.send(again, slow) // a busy machine may need a second copy of the packet
+	e := Event{Step: Control, Status: Passed, Text: fmt.Sprintf("with no policy in force every packet of its tests arrives (%s)", packets(len(r.probes)))}
 	lost := 0
 	for _, p := range r.probes {
 		if p.out.Arrived {
@@ -180,16 +185,24 @@ func refusedAsBogon(ex compiler.Explanation) bool {
 func (r *runner) send(ps []*probe, wait time.Duration) {
 	for from := 0; from < len(ps); from += crowd {
 		some := ps[from:min(from+crowd, len(ps))]
-		packets, out := make([]Packet, len(some)), make([]Outcome, len(some))
+		sent, out := make([]Packet, len(some)), make([]Outcome, len(some))
 		for i, p := range some {
-			packets[i] = p.Packet
+			sent[i] = p.Packet
 		}
-		r.bed.probe(packets, out, wait)
+		r.bed.probe(sent, out, wait)
 		r.res.Packets += len(some)
 		for i, p := range some {
 			p.out = out[i]
 		}
 	}
+}
+
+// packets counts them in words.
+func packets(n int) string {
+	if n == 1 {
+		return "1 packet"
+	}
+	return fmt.Sprintf("%d packets", n)
 }
 
 func said(o Outcome) string {
@@ -260,7 +273,8 @@ func (r *runner) enforceAt(pt *ir.Point) bool {
 	if first.Empty() || !first.Install {
 		return fail(Plan, "the machine is empty, but the plan", errors.New("does not install the table"))
 	}
-	r.tell(Event{Step: Plan, Point: pt.Name, Status: Passed, Text: fmt.Sprintf("%d changes, all new", len(first.Changes)), Details: first.Notices})
+	r.tell(Event{Step: Plan, Point: pt.Name, Status: Passed, Details: first.Notices,
+		Text: fmt.Sprintf("installs table inet %s, with %d statements of the policy", nftables.TableName, len(first.Intents))})
 	if err := r.apply(pt); err != nil {
 		return fail(Apply, "the policy cannot be applied", err)
 	}
@@ -416,7 +430,7 @@ func (r *runner) retry(ps []*probe) {
 
 // report tells what became of one expectation.
 func (r *runner) report(t *ir.Test, ps []*probe, note string) {
-	res := &TestResult{Test: t, Name: t.Name, Statement: statement(t), Line: place(t.Origin.Span), Packets: len(ps), Note: note, OK: note == ""}
+	res := &TestResult{Test: t, Name: t.Name, Statement: statement(t, r.o.Sources), Line: place(t.Origin.Span), Packets: len(ps), Note: note, OK: note == ""}
 	for _, p := range ps {
 		if p.moot {
 			res.Packets--
@@ -442,7 +456,7 @@ func (r *runner) report(t *ir.Test, ps []*probe, note string) {
 		res.OK = false
 		res.Note = "no packet can show it: source and destination have no address family in common, or no port is named"
 	}
-	e := Event{Step: Test, Status: Passed, Test: res, Text: fmt.Sprintf("%s %q: %s: %d packets", res.Line, t.Name, res.Statement, res.Packets)}
+	e := Event{Step: Test, Status: Passed, Test: res, Text: fmt.Sprintf("%s %q: %s (%s)", res.Line, t.Name, res.Statement, packets(res.Packets))}
 	if !res.OK {
 		e.Status = Failed
 		e.Text = fmt.Sprintf("%s %q: %s", res.Line, t.Name, res.Statement)
@@ -534,6 +548,9 @@ func changes(rep *deploy.DriftReport) []string {
 		s := c.Text
 		if c.Origin != "" && !strings.Contains(s, c.Origin) {
 			s += " (" + c.Origin + ")"
+		}
+		if c.Witness != "" {
+			s += "; for example " + c.Witness
 		}
 		out = append(out, s)
 	}

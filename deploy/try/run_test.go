@@ -278,14 +278,14 @@ test "closed" { deny tcp any -> chat:5347 }
 // TestNothingLeft counts what this process holds before and after a run.
 func TestNothingLeft(t *testing.T) {
 	needPrivilege(t)
-	p := written(t, wrong)
+	o := example(t, "prosody-host")
 	run := func() {
-		if _, err := Run(context.Background(), Options{Policy: p, Path: "policy.xfw", Sources: map[string][]byte{"policy.xfw": []byte(wrong)}}); err != nil {
+		if _, err := Run(context.Background(), o); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		if _, err := Run(ctx, Options{Policy: p}); !errors.Is(err, context.Canceled) {
+		if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
 			t.Errorf("a cancelled run gives %v", err)
 		}
 	}
