@@ -261,6 +261,12 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 	for _, c := range allows {
 		guarded = append(guarded, c.ports...)
 	}
+	// An allow statement names a network that the limits of a service are not
+	// meant for (XEP-0205 section 5), so it is judged before the service
+	// wherever it stands in the file.
+	slices.SortStableFunc(allows, func(a, b claim) int {
+		return cmp.Compare(boolRank(a.flow.Kind != ir.Access), boolRank(b.flow.Kind != ir.Access))
+	})
 	var services []*ir.ServiceGuard
 	for _, cl := range classes(guarded, allows) {
 		s := &ir.ServiceGuard{Ports: cl.ports}
@@ -277,7 +283,7 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 				pl.held[f] = true
 				s.Entries = append(s.Entries, pl.allowEntries(f)...)
 			}
-			s.Rest = rest(s.Name, cl.flows[0].Block)
+			s.Rest = rest(s.Name, leading(cl.flows).Block)
 		} else {
 			// Ports of the software that no statement opens: closed, so that a
 			// listener somebody forgot is not reachable by accident.
@@ -308,9 +314,10 @@ func rest(service string, o ir.Origin) *ir.Entry {
 // className names a service after its flow, or after what its flows have in
 // common: all peers of a federation are one service.
 func className(flows []*ir.Flow) string {
-	f := flows[0]
-	same := !slices.ContainsFunc(flows, func(g *ir.Flow) bool { return g.Kind != f.Kind || g.Server != f.Server })
-	if len(flows) == 1 || !same || f.Server == nil || f.Kind == ir.Access {
+	f := leading(flows)
+	kin := slices.DeleteFunc(slices.Clone(flows), func(g *ir.Flow) bool { return g.Kind == ir.Access })
+	same := !slices.ContainsFunc(kin, func(g *ir.Flow) bool { return g.Kind != f.Kind || g.Server != f.Server })
+	if len(kin) < 2 || !same || f.Server == nil {
 		return f.ID
 	}
 	name := string(f.Kind) + "-" + f.Server.Name
@@ -318,6 +325,17 @@ func className(flows []*ir.Flow) string {
 		name += "-out"
 	}
 	return name
+}
+
+// leading is the flow that a service is known by: the first of a service block,
+// or the first of all when only allow statements speak of the port.
+func leading(flows []*ir.Flow) *ir.Flow {
+	for _, f := range flows {
+		if f.Kind != ir.Access {
+			return f
+		}
+	}
+	return flows[0]
 }
 
 // serviceName makes the name unique in the guard and short enough.
@@ -445,7 +463,7 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		origin := m.origin()
 		if len(cl.flows) > 0 {
 			s.Name = pl.serviceName(className(cl.flows))
-			origin = cl.flows[0].Block
+			origin = leading(cl.flows).Block
 			for _, f := range denies {
 				s.Entries = append(s.Entries, &ir.Entry{
 					ID: f.ID + "-out", Match: ir.Match{Dst: f.From.Set}, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
@@ -516,7 +534,7 @@ func (pl *placing) legsOut() []*ir.ServiceGuard {
 			origin := srv.Origin
 			if len(cl.flows) > 0 {
 				s.Name = pl.serviceName(cl.flows[0].ID + "_out")
-				origin = cl.flows[0].Block
+				origin = leading(cl.flows).Block
 			} else if pl.pt.Server != nil {
 				continue // it may well federate with that server: its own ports decide
 			} else {
