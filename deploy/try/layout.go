@@ -115,11 +115,9 @@ func (pl *planner) addPoint(pt *ir.Point) error {
 	at := len(pl.l.nodes)
 	pl.l.nodes = append(pl.l.nodes, &node{name: pt.Name, point: pt})
 	for _, a := range pointAddresses(pt) {
-		if other, taken := pl.l.owner[a]; taken {
-			pl.l.notes = append(pl.l.notes, fmt.Sprintf("%s is an address of %s and of %s: it is given to the first", a, pl.l.nodes[other].name, pt.Name))
-			continue
+		if _, taken := pl.l.owner[a]; !taken { // the compiler refuses shared addresses
+			pl.l.owner[a] = at
 		}
-		pl.l.owner[a] = at
 	}
 	if len(pt.Interfaces) == 0 {
 		pl.ifaces = append(pl.ifaces, &iface{point: at, name: "eth0", internet: true, segment: -1})

@@ -32,10 +32,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// help is the body of the helper processes. The policy is in the current
-// directory; the test binary has no flags of its own there.
+// help is the body of the helper processes: "run" goes the whole way, "hold"
+// lays out the bed and waits. The policy is in the current directory; the test
+// binary has no flags of its own there.
 func help(what string) int {
-	if what == "unprivileged" && !Privileged() {
+	if !Privileged() {
 		code, err := Reexec(nil)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -305,32 +306,104 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// TestNothingLeftAfterKill kills a process that holds a bed.
-func TestNothingLeftAfterKill(t *testing.T) {
-	needPrivilege(t)
-	cmd := exec.Command(os.Args[0])
-	cmd.Dir = t.TempDir()
-	if err := os.WriteFile(filepath.Join(cmd.Dir, "policy.xfw"), []byte(wrong), 0o644); err != nil {
-		t.Fatal(err)
+// helper prepares this test binary as a process of its own, as root or as
+// nobody, with the files in its current directory.
+func helper(t *testing.T, what string, asRoot bool, files map[string][]byte) *exec.Cmd {
+	t.Helper()
+	if !asRoot && os.Getuid() != 0 {
+		missing(t, "only root can become somebody else; run the tests as root")
 	}
-	cmd.Env = append(os.Environ(), helperVariable+"=hold")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	// Unlike the tests' own temporary directory, nobody may read this one.
+	dir, err := os.MkdirTemp("", "xfwc-try-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	spaces := map[string]bool{}
-	for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "ready"; {
-		spaces[lines.Text()] = true
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if len(spaces) < 2 {
-		t.Errorf("the helper holds %d namespaces", len(spaces))
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
 	}
-	cmd.Process.Kill()
-	cmd.Wait()
+	if err := os.WriteFile(filepath.Join(dir, "helper"), program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(dir, "helper"))
+	cmd.Dir = dir
+	cmd.Env = []string{helperVariable + "=" + what, "HOME=/"}
+	if !asRoot {
+		const nobody = 65534
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	return cmd
+}
+
+// noUserNamespaces skips the test if this is what the helper complains of.
+func noUserNamespaces(t *testing.T, out string) {
+	t.Helper()
+	if strings.Contains(out, "allow user namespaces") {
+		missing(t, "this machine has no user namespaces for ordinary users: "+out)
+	}
+}
+
+// TestNothingLeftAfterKill kills a process that holds a bed: as root, and as an
+// ordinary user, where the bed is held by a child in a user namespace.
+func TestNothingLeftAfterKill(t *testing.T) {
+	needPrivilege(t)
+	for _, asRoot := range []bool{true, false} {
+		t.Run(fmt.Sprintf("root=%v", asRoot), func(t *testing.T) {
+			cmd := helper(t, "hold", asRoot, map[string][]byte{"policy.xfw": []byte(wrong)})
+			var complaint bytes.Buffer
+			cmd.Stderr = &complaint
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Process.Kill()
+			spaces := map[string]bool{}
+			ready := false
+			for lines := bufio.NewScanner(out); !ready && lines.Scan(); {
+				ready = lines.Text() == "ready"
+				spaces[lines.Text()] = true
+			}
+			if !ready {
+				cmd.Wait()
+				noUserNamespaces(t, complaint.String())
+				t.Fatalf("the helper lays out no bed: %s", complaint.String())
+			}
+			if who := holders(t, spaces); len(spaces) < 3 || len(who) == 0 {
+				t.Fatalf("the helper holds %v, seen at %v: the test looks at nothing", spaces, who)
+			}
+			cmd.Process.Kill()
+			out.Close()
+			cmd.Process.Wait()
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				who := holders(t, spaces)
+				if len(who) == 0 {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("after the kill the namespaces are still held at %v", who)
+				}
+			}
+		})
+	}
+}
+
+// holders lists threads and descriptors, of the whole machine, that keep one of
+// the namespaces alive.
+func holders(t *testing.T, spaces map[string]bool) []string {
+	t.Helper()
+	var who []string
 	for _, pattern := range []string{"/proc/[0-9]*/task/*/ns/net", "/proc/[0-9]*/fd/*"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
@@ -338,51 +411,24 @@ func TestNothingLeftAfterKill(t *testing.T) {
 		}
 		for _, path := range paths {
 			if ns, err := os.Readlink(path); err == nil && spaces[ns] {
-				t.Errorf("%s still holds %s", path, ns)
+				who = append(who, path)
 			}
 		}
 	}
+	return who
 }
 
 // TestWithoutRoot runs a whole example as nobody.
 func TestWithoutRoot(t *testing.T) {
 	needPrivilege(t)
-	if os.Getuid() != 0 {
-		missing(t, "only root can become somebody else; run the tests as root")
-	}
-	// A place that nobody may read, unlike the tests' own temporary directory.
-	dir, err := os.MkdirTemp("", "xfwc-try-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	program, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := example(t, "office")
-	files := map[string][]byte{"helper": program, "xfwc.lock": o.Lock}
+	files := map[string][]byte{"xfwc.lock": o.Lock}
 	for name, b := range o.Sources {
 		files[filepath.Base(name)] = b
 	}
-	for name, b := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(filepath.Join(dir, "helper"))
-	cmd.Dir = dir
-	cmd.Env = []string{helperVariable + "=unprivileged", "HOME=/"}
-	const nobody = 65534
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
+	out, err := helper(t, "run", false, files).CombinedOutput()
 	if err != nil {
-		if bytes.Contains(out, []byte("Run as root, or allow user namespaces")) {
-			missing(t, "this machine has no user namespaces for ordinary users: "+string(out))
-		}
+		noUserNamespaces(t, string(out))
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if !bytes.Contains(out, []byte("everything holds")) {
