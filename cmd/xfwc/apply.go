@@ -227,7 +227,7 @@ func newRollback(s *session) *cobra.Command {
 		}
 		fmt.Fprintf(&b, "%s; %s\n", what, to)
 		for _, c := range r.Changes {
-			fmt.Fprintf(&b, "  %s %s%s\n", sign(c.Class), c.Step, suffix(c.Origin))
+			fmt.Fprintf(&b, "  %s %s\n", sign(c.Class), from(c.Step, c.Origin))
 		}
 		_, err = io.WriteString(s.out, b.String())
 		return err

@@ -80,19 +80,16 @@ func printDrift(w io.Writer, r *deploy.DriftReport) error {
 		fmt.Fprintf(&b, "drift, %s\n", count(len(r.Differences), "difference"))
 	}
 	for _, c := range r.Differences {
-		fmt.Fprintf(&b, "  %-7s  %s%s\n", c.Class, c.Text, suffix(c.Origin))
-		if c.Live != "" {
-			fmt.Fprintf(&b, "           live    %s\n", c.Live)
-		}
-		if c.Wanted != "" {
-			fmt.Fprintf(&b, "           wanted  %s\n", c.Wanted)
+		fmt.Fprintf(&b, "  %-7s  %s\n", c.Class, from(c.Text, c.Origin))
+		if c.Live != "" && c.Wanted != "" { // the kernel's words help only side by side
+			fmt.Fprintf(&b, "           live    %s\n           wanted  %s\n", c.Live, c.Wanted)
 		}
 		if c.Witness != "" {
 			fmt.Fprintf(&b, "           for example %s\n", c.Witness)
 		}
 	}
 	if r.Pending != nil {
-		fmt.Fprintf(&b, "note: a change to policy %s waits for confirmation until %s\n", r.Pending.Policy, r.Pending.Deadline.Format(time.RFC3339))
+		fmt.Fprintf(&b, "until %s: xfwc confirm keeps the change that waits, xfwc rollback takes it back\n", r.Pending.Deadline.Format(time.RFC3339))
 	}
 	if r.Expired {
 		b.WriteString("note: an unconfirmed change has run out; the next apply removes what is left of it\n")

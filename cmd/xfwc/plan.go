@@ -77,7 +77,8 @@ func (s *session) wanted(path, point string) (*deploy.Wanted, error) {
 	return &deploy.Wanted{Policy: src.policy, Point: pt, Path: path, Sources: src.texts, Lock: src.lockText}, nil
 }
 
-// printPlan writes a plan for people.
+// printPlan writes a plan for people: by statement of the policy, then step by
+// step, then as text.
 func printPlan(w io.Writer, p *deploy.Plan) error {
 	var b strings.Builder
 	head := fmt.Sprintf("policy %s at point %s", p.Policy, p.Point)
@@ -85,14 +86,37 @@ func printPlan(w io.Writer, p *deploy.Plan) error {
 	case p.Empty():
 		fmt.Fprintf(&b, "%s: nothing to do\n", head)
 	case p.Install:
-		fmt.Fprintf(&b, "%s: first install, %s\n", head, count(len(p.Changes), "change"))
+		fmt.Fprintf(&b, "%s: first install\n", head)
 	default:
 		fmt.Fprintf(&b, "%s: %s\n", head, count(len(p.Changes), "change"))
 	}
-	for _, c := range p.Changes {
-		fmt.Fprintf(&b, "  %s %s%s\n", sign(c.Class), c.Step, suffix(c.Origin))
-		if c.Witness != "" {
-			fmt.Fprintf(&b, "      for example %s\n", c.Witness)
+	moved := 0
+	for _, i := range p.Intents {
+		switch i.Effect {
+		case deploy.Added:
+			fmt.Fprintf(&b, "  + %s\n", from(i.Statement, i.Line))
+		case deploy.Removed:
+			fmt.Fprintf(&b, "  - %s\n", from(i.Statement, i.Line))
+		case deploy.Renumbered:
+			moved++
+		default:
+			fmt.Fprintf(&b, "  ~ %s, %s\n", from(i.Statement, i.Line), count(i.Changes, "change"))
+		}
+	}
+	if moved > 0 {
+		fmt.Fprintf(&b, "  = %s now on another line of the policy\n", count(moved, "statement"))
+	}
+	// On a first install every step is the same: all of it is new.
+	if !p.Install && !p.Empty() {
+		b.WriteString("\nsteps:\n")
+		for _, c := range p.Changes {
+			if c.What == "comment" {
+				continue // only the line that a rule is traced to
+			}
+			fmt.Fprintf(&b, "  %s %s\n", sign(c.Class), from(c.Step, c.Origin))
+			if c.Witness != "" {
+				fmt.Fprintf(&b, "      for example %s\n", c.Witness)
+			}
 		}
 	}
 	if len(p.Cuts) > 0 {
@@ -124,12 +148,13 @@ func sign(c deploy.Class) string {
 	return "~"
 }
 
-// suffix appends where something comes from.
-func suffix(origin string) string {
-	if origin == "" {
-		return ""
+// from appends where something comes from, unless the text says it already.
+func from(text, origin string) string {
+	line, _, _ := strings.Cut(origin, " ")
+	if line == "" || strings.Contains(text, line) {
+		return text
 	}
-	return "  (" + origin + ")"
+	return text + "  (" + origin + ")"
 }
 
 func writeNotices(b *strings.Builder, notices []string) {
