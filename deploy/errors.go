@@ -81,7 +81,7 @@ func (e *CutError) Error() string {
 }
 
 // StateError says that the state directory cannot be read or written.
-// InForce is set when the kernel already holds the new ruleset.
+// InForce is set when the kernel had been changed before.
 type StateError struct {
 	Op      string // "write", "read", "create", "lock"
 	Path    string
@@ -92,7 +92,7 @@ type StateError struct {
 func (e *StateError) Error() string {
 	s := fmt.Sprintf("state: cannot %s %s: %v. ", e.Op, e.Path, e.Err)
 	if e.InForce {
-		return s + "The new ruleset is in force; free space or mend the directory, then run xfwc apply again to record it"
+		return s + "The kernel was changed as asked; free space or mend the directory, then run xfwc apply to record it"
 	}
 	return s + "The kernel was not touched; mend the directory or give another with --state-dir"
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -166,7 +165,7 @@ func (g *guard) takeBack() error {
 		o.LockWait = time.Minute
 		var err error
 		if w, err = openWriter(o, g.m.Now().Wall); err != nil {
-			return errors.Join(fireErr, err)
+			return errors.Join(fireErr, err, g.sweep())
 		}
 		defer w.close()
 	}
@@ -174,6 +173,21 @@ func (g *guard) takeBack() error {
 		return nil
 	}
 	return errors.Join(fireErr, g.cleanUp(w, fired))
+}
+
+// sweep removes the objects of the change, which has no marker any more, where
+// the state directory cannot be written: the next writer clears the record.
+func (g *guard) sweep() error {
+	live, err := g.m.Dump(func(string, int) bool { return true })
+	if err != nil {
+		return err
+	}
+	sit := &situation{now: g.m.Now(), live: live, settled: settle(live)}
+	sit.judge(nil)
+	if sit.pending == nil || sit.marker != "" {
+		return nil // nothing is left, or what is there is another change's
+	}
+	return g.m.takeDown(live, "", g.p.Install && !sit.settled.Exists)
 }
 
 // cleanUp removes the objects and the record of the change that was taken out
@@ -187,9 +201,6 @@ func (g *guard) cleanUp(w *writer, fired bool) error {
 	var waiting *PendingError
 	if errors.As(err, &waiting) && waiting.Pending.Token != g.p.Token {
 		return nil // somebody else's change
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
 	}
 	return err
 }

@@ -49,7 +49,10 @@ func examine(r Reader, s store, skip func(set string, size int) bool) (*situatio
 	if err != nil {
 		return nil, err
 	}
-	if sit.live, err = r.Dump(skip); err != nil {
+	// The maps of a waiting change are always read: whether they have elements
+	// says whether it is in force.
+	skipMost := func(set string, size int) bool { return !strings.HasPrefix(set, pendingPrefix) && skip(set, size) }
+	if sit.live, err = r.Dump(skipMost); err != nil {
 		return nil, kernelError("read", err)
 	}
 	sit.settled = settle(sit.live)

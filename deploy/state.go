@@ -221,10 +221,9 @@ func openWriter(o Options, now time.Time) (*writer, error) {
 	w := &writer{store: s, lock: f}
 	w.event = Event{ID: randomID(), Command: o.Command, PID: os.Getpid(), User: userName()}
 	holder, _ := json.Marshal(Holder{PID: os.Getpid(), Command: o.Command, Since: now})
-	if err := overwrite(f, append(holder, '\n')); err != nil {
-		w.close()
-		return nil, &StateError{Op: "write", Path: path, Err: err}
-	}
+	// Who holds the lock is good to know and no more: a full disk must not keep
+	// a rollback from the kernel.
+	_ = overwrite(f, append(holder, '\n'))
 	w.removeTemps()
 	return w, nil
 }
