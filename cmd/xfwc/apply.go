@@ -38,7 +38,7 @@ A change that would cut an established session of this machine is refused;
 	yes := cmd.Flags().BoolP("yes", "y", false, "do not ask")
 	confirm := cmd.Flags().Duration("confirm", 0, "take the change back after this time unless it is confirmed, such as 5m")
 	allowCut := cmd.Flags().StringSlice("allow-cut", nil, "sessions that may be cut: ADDRESS, ADDRESS:PORT, PREFIX or ssh")
-	warmUp := cmd.Flags().Duration("warm-up", time.Minute, "on a machine without connection tracking, the longest time to let it learn open sessions first; 0 is none")
+	warmUp := cmd.Flags().Duration("warm-up", deploy.DefaultWarmUp, "on a machine without connection tracking, the longest time to let it learn open sessions first; 0 is none")
 	point := pointFlag(cmd)
 	format := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -55,38 +55,50 @@ A change that would cut an established session of this machine is refused;
 		if err != nil {
 			return err
 		}
-		if plan == nil {
-			if plan, err = deploy.MakePlan(o, w); err != nil {
-				return err
+		if !*yes {
+			// What is asked about is what is applied: the plan binds the two.
+			if plan == nil {
+				if plan, err = deploy.MakePlan(o, w); err != nil {
+					return err
+				}
 			}
-		}
-		// The plan goes with the question, not with the result.
-		if !plan.Empty() && format.value == "text" {
-			if err := printPlan(s.out, plan); err != nil {
+			if err := s.agree(plan); err != nil {
 				return err
-			}
-		}
-		if !plan.Empty() && !*yes {
-			ok, err := s.ask("apply this?")
-			if err != nil {
-				return err
-			}
-			if !ok {
-				return errors.New("not applied")
 			}
 		}
 		done, err := deploy.Apply(ctx, o, w, deploy.ApplyOptions{
 			Plan: plan, Confirm: *confirm, AllowCut: *allowCut, WarmUp: *warmUp, Progress: s.progress(),
 		})
-		if err != nil {
+		if done == nil {
 			return err
 		}
+		// Beside an error a result says what was done all the same.
 		if format.value == "json" {
-			return writeJSON(s.out, done)
+			return errors.Join(writeJSON(s.out, done), err)
 		}
-		return printApplied(s.out, done)
+		if *yes && done.Changed {
+			if err := printPlan(s.out, done.Plan); err != nil {
+				return err
+			}
+		}
+		return errors.Join(printApplied(s.out, done), err)
 	}
 	return cmd
+}
+
+// agree shows a plan that changes something, and asks whether to go on.
+func (s *session) agree(plan *deploy.Plan) error {
+	if plan.Empty() {
+		return nil
+	}
+	if err := printPlan(s.err, plan); err != nil {
+		return err
+	}
+	ok, err := s.ask("apply this?")
+	if err == nil && !ok {
+		err = errors.New("not applied")
+	}
+	return err
 }
 
 // wantedOrPlanned reads the argument of apply: a policy, or a plan that was

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"xfwc/deploy"
 )
 
 // world is everything outside the program that commands touch, apart from
@@ -24,9 +26,6 @@ type world struct {
 	// inTerminal and its neighbours say whether a person is at the other end.
 	inTerminal, outTerminal, errTerminal bool
 }
-
-// defaultStateDir holds what apply remembers between runs.
-const defaultStateDir = "/var/lib/xfwc"
 
 // session is one run of the program: the outside world and the flags that all
 // commands share.
@@ -116,12 +115,12 @@ Exit codes of every command:
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nSee '%s --help'.", err, cmd.CommandPath())
+		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().BoolVar(&s.noColor, "no-color", false, "no colours, as with NO_COLOR in the environment")
 	stateDir := s.env("XFWC_STATE_DIR")
 	if stateDir == "" {
-		stateDir = defaultStateDir
+		stateDir = deploy.DefaultStateDir
 	}
 	root.PersistentFlags().StringVar(&s.stateDir, "state-dir", stateDir,
 		"where apply keeps its state; XFWC_STATE_DIR in the environment sets the default")
