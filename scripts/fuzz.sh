@@ -13,6 +13,6 @@ for package in $(go list ./...); do
 		*) time=$FUZZSHORT ;;
 		esac
 		echo "== $package $target ($time)"
-		go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" "$package" </dev/null
+		go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" -fuzzminimizetime=2s "$package" </dev/null
 	done
 done
