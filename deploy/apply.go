@@ -223,7 +223,7 @@ func (w *wanted) record(wr *writer, now time.Time) *record {
 		Policy: w.Policy.Name, Point: w.Point.Name, Path: w.Path,
 		PolicyDigest: w.policyDigest, LockDigest: w.lockDigest, RulesetDigest: w.rulesetDigest,
 		Sources: sources, Lock: string(w.Lock),
-		Ruleset: savedRuleset{w.ruleset}, Guards: saveGuards(w.Policy, w.Point),
+		Ruleset: known(savedRuleset{w.ruleset}), Guards: known(saveGuards(w.Policy, w.Point)),
 	}
 }
 

@@ -85,7 +85,9 @@ func confirm(m Machine, w *writer, token string) (*Confirmed, error) {
 	var t *target
 	skip := func(string, int) bool { return true }
 	if next != nil {
-		t = next.target()
+		if t, err = next.target(); err != nil {
+			return nil, err
+		}
 		skip = t.skip
 	}
 	sit, err := examine(m, w.store, skip)
@@ -212,7 +214,10 @@ func rollback(m Machine, w *writer) (*RolledBack, error) {
 	if previous == nil {
 		return nil, ErrNoPrevious
 	}
-	t := previous.target()
+	t, err := previous.target()
+	if err != nil {
+		return nil, err
+	}
 	if sit, err = examine(m, w.store, t.skip); err != nil {
 		return nil, err
 	}
@@ -279,7 +284,9 @@ func (w *writer) recoverOnce(m Machine) ([]string, error) {
 	skip := func(string, int) bool { return true }
 	var t *target
 	if next != nil {
-		t = next.target()
+		if t, err = next.target(); err != nil {
+			return nil, err
+		}
 		skip = t.skip
 	}
 	sit, err := examine(m, w.store, skip)

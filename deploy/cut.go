@@ -129,7 +129,11 @@ func deniedBefore(applied *record, s Session) bool {
 	if applied == nil {
 		return false
 	}
-	p, pt, ok := applied.Guards.policy()
+	guards, err := applied.Guards.get()
+	if err != nil {
+		return false
+	}
+	p, pt, ok := guards.policy()
 	if !ok {
 		return false
 	}

@@ -59,7 +59,11 @@ func drift(m Reader, s store, w *Wanted) (*DriftReport, error) {
 			return nil, err
 		}
 		for _, r := range records {
-			candidates = append(candidates, r.target())
+			t, err := r.target()
+			if err != nil {
+				return nil, err
+			}
+			candidates = append(candidates, t)
 		}
 	}
 	sit, err := examine(m, s, func(set string, size int) bool {
@@ -95,7 +99,9 @@ func drift(m Reader, s store, w *Wanted) (*DriftReport, error) {
 		return nil, ErrNothingApplied
 	case w == nil:
 		report.Policy, report.Point = applied.Policy, applied.Point
-		t = applied.target()
+		if t, err = applied.target(); err != nil {
+			return nil, err
+		}
 	default:
 		t = built.target
 	}
@@ -135,7 +141,11 @@ func (sit *situation) believed(m Reader) (*record, error) {
 	if sit.next == nil || sit.waiting || sit.expired {
 		return sit.applied, nil
 	}
-	changes, err := compare(m, sit.settled, sit.next.target())
+	t, err := sit.next.target()
+	if err != nil {
+		return nil, err
+	}
+	changes, err := compare(m, sit.settled, t)
 	if err != nil {
 		return nil, err
 	}

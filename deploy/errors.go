@@ -91,6 +91,9 @@ type StateError struct {
 
 func (e *StateError) Error() string {
 	s := fmt.Sprintf("state: cannot %s %s: %v. ", e.Op, e.Path, e.Err)
+	if e.Op == "read" && !e.InForce {
+		return s + "Make it readable, or remove it and run xfwc apply, which writes it anew"
+	}
 	if e.InForce {
 		return s + "The kernel was changed as asked; free space or mend the directory, then run xfwc apply to record it"
 	}

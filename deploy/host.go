@@ -165,8 +165,12 @@ func (thisMachine) ForeignBaseChains() ([]string, error) {
 // commit sends a batch that was made for what live shows. A generation of 0
 // would mean that the kernel does not check.
 func commit(b *nftables.Batch, live *nftables.Snapshot) error {
-	_, err := kernel(func(c *nftables.Conn) (struct{}, error) { return struct{}{}, c.Commit(b, live.Generation) })
-	return err
+	c, err := nftables.Open()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Commit(b, live.Generation)
 }
 
 func (thisMachine) replace(live, want *nftables.Snapshot, r *nftables.Ruleset) error {

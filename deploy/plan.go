@@ -258,7 +258,9 @@ func makePlan(m Reader, sit *situation, w *wanted, allow []cutSpec) (*Plan, erro
 func textDiff(sit *situation, w *wanted) string {
 	var old []byte
 	if sit.applied != nil && sit.settled.Exists {
-		old = brief(sit.applied.Ruleset.Ruleset)
+		if t, err := sit.applied.target(); err == nil {
+			old = brief(t.ruleset)
+		}
 	}
 	if old != nil || !sit.settled.Exists {
 		if d := CompareText("applied/xfwc.nft", "wanted/xfwc.nft", old, brief(w.ruleset)); d != "" {

@@ -2,8 +2,11 @@ package deploy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
+	"strings"
 
 	"xfwc/backends/nftables"
 	"xfwc/compiler/ir"
@@ -75,8 +78,64 @@ func (s *savedStmt) UnmarshalJSON(b []byte) error {
 type savedTable struct {
 	Comment  string
 	Counters []*nftables.Counter
-	Sets     []*nftables.Set
+	Sets     []savedSet
 	Chains   []savedChain
+}
+
+// savedSet keeps plain addresses and ranges as short texts: feeds are long.
+type savedSet struct {
+	nftables.Set
+	Elements []nftables.Element `json:",omitempty"`
+	Addrs    []string           `json:",omitempty"`
+}
+
+func saveSet(s *nftables.Set) savedSet {
+	out := savedSet{Set: *s}
+	out.Set.Elements = nil
+	for _, e := range s.Elements {
+		text, ok := addrElement(e)
+		if !ok {
+			out.Addrs, out.Elements = nil, s.Elements
+			return out
+		}
+		out.Addrs = append(out.Addrs, text)
+	}
+	return out
+}
+
+// addrElement writes an element that is an address or a range and nothing else.
+func addrElement(e nftables.Element) (string, bool) {
+	if len(e.Keys) != 1 || e.Do != "" || e.Chain != "" || e.Timeout != 0 {
+		return "", false
+	}
+	k := e.Keys[0]
+	if !k.Addr.IsValid() || k != (nftables.KeyValue{Addr: k.Addr, AddrTo: k.AddrTo}) {
+		return "", false
+	}
+	if k.AddrTo.IsValid() {
+		return k.Addr.String() + "-" + k.AddrTo.String(), true
+	}
+	return k.Addr.String(), true
+}
+
+func (s savedSet) set() (*nftables.Set, error) {
+	out := s.Set
+	out.Elements = s.Elements
+	for _, text := range s.Addrs {
+		from, to, ranged := strings.Cut(text, "-")
+		var k nftables.KeyValue
+		var err error
+		if k.Addr, err = netip.ParseAddr(from); err != nil {
+			return nil, err
+		}
+		if ranged {
+			if k.AddrTo, err = netip.ParseAddr(to); err != nil {
+				return nil, err
+			}
+		}
+		out.Elements = append(out.Elements, nftables.Element{Keys: []nftables.KeyValue{k}})
+	}
+	return &out, nil
 }
 
 // MarshalJSON writes the whole ruleset.
@@ -84,7 +143,10 @@ func (s savedRuleset) MarshalJSON() ([]byte, error) {
 	if s.Ruleset == nil {
 		return []byte("null"), nil
 	}
-	t := savedTable{Comment: s.Comment, Counters: s.Counters, Sets: s.Sets}
+	t := savedTable{Comment: s.Comment, Counters: s.Counters}
+	for _, set := range s.Sets {
+		t.Sets = append(t.Sets, saveSet(set))
+	}
 	for _, c := range s.Chains {
 		sc := savedChain{Chain: *c}
 		for _, r := range c.Rules {
@@ -108,7 +170,14 @@ func (s *savedRuleset) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &t); err != nil {
 		return err
 	}
-	s.Ruleset = &nftables.Ruleset{Comment: t.Comment, Counters: t.Counters, Sets: t.Sets}
+	s.Ruleset = &nftables.Ruleset{Comment: t.Comment, Counters: t.Counters}
+	for _, saved := range t.Sets {
+		set, err := saved.set()
+		if err != nil {
+			return err
+		}
+		s.Sets = append(s.Sets, set)
+	}
 	for _, sc := range t.Chains {
 		c := sc.Chain
 		c.Rules = nil
@@ -226,5 +295,52 @@ func (s savedGuards) policy() (*ir.Policy, *ir.Point, bool) {
 	return p, s.Point, sound
 }
 
+// later is a part of a record that is read when it is needed: most reads want
+// only what stands before it.
+type later[T any] struct {
+	value T
+	known bool
+	raw   json.RawMessage
+}
+
+func known[T any](v T) later[T] { return later[T]{value: v, known: true} }
+
+// MarshalJSON writes the value.
+func (l later[T]) MarshalJSON() ([]byte, error) {
+	if l.known {
+		return json.Marshal(l.value)
+	}
+	return l.raw, nil
+}
+
+// UnmarshalJSON keeps the text.
+func (l *later[T]) UnmarshalJSON(b []byte) error {
+	l.raw = append(json.RawMessage(nil), b...)
+	return nil
+}
+
+func (l *later[T]) get() (T, error) {
+	if !l.known {
+		if err := json.Unmarshal(l.raw, &l.value); err != nil {
+			return l.value, err
+		}
+		l.known = true
+	}
+	return l.value, nil
+}
+
 // target is the recorded ruleset as what a machine is compared with.
-func (r *record) target() *target { return newTarget(r.Ruleset.Ruleset, r.Guards.Sets) }
+func (r *record) target() (*target, error) {
+	rules, err := r.Ruleset.get()
+	if err == nil && rules.Ruleset == nil {
+		err = errors.New("it holds no ruleset")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the record of policy %s is damaged: %w; run xfwc apply to write it anew", r.Policy, err)
+	}
+	guards, err := r.Guards.get()
+	if err != nil {
+		guards = savedGuards{} // names of policy lines are missing then, no more
+	}
+	return newTarget(rules.Ruleset, guards.Sets), nil
+}

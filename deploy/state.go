@@ -60,8 +60,9 @@ type record struct {
 	RulesetDigest string            `json:"ruleset_digest"`
 	Sources       map[string]string `json:"sources,omitempty"`
 	Lock          string            `json:"lock,omitempty"`
-	Ruleset       savedRuleset      `json:"ruleset"`
-	Guards        savedGuards       `json:"guards"`
+
+	Ruleset later[savedRuleset] `json:"ruleset"`
+	Guards  later[savedGuards]  `json:"guards"`
 }
 
 const recordVersion = 1
@@ -280,7 +281,8 @@ func (w *writer) removeTemps() {
 }
 
 // writeFile replaces a file whole: either the old or the new content is there
-// after a crash at any moment.
+// after a crash at any moment. That the new one is there is certain after the
+// next syncDir.
 func (w *writer) writeFile(name string, content []byte) error {
 	path := w.path(name)
 	fail := func(err error) error { return &StateError{Op: "write", Path: path, Err: err} }
@@ -299,9 +301,6 @@ func (w *writer) writeFile(name string, content []byte) error {
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
-	if err == nil {
-		err = syncDir(w.dir)
-	}
 	if err != nil {
 		_ = os.Remove(temp)
 		return fail(err)
@@ -314,7 +313,18 @@ func (w *writer) writeJSON(name string, v any) error {
 	if err != nil {
 		return &StateError{Op: "write", Path: w.path(name), Err: err}
 	}
-	return w.writeFile(name, append(b, '\n'))
+	if err := w.writeFile(name, append(b, '\n')); err != nil {
+		return err
+	}
+	return w.sync()
+}
+
+// sync makes sure that the names in the directory are on disk.
+func (w *writer) sync() error {
+	if err := syncDir(w.dir); err != nil {
+		return &StateError{Op: "write", Path: w.dir, Err: err}
+	}
+	return nil
 }
 
 // rename moves a file within the directory; a file that is not there is no
@@ -334,10 +344,7 @@ func (w *writer) remove(names ...string) error {
 			return &StateError{Op: "write", Path: w.path(n), Err: err}
 		}
 	}
-	if err := syncDir(w.dir); err != nil {
-		return &StateError{Op: "write", Path: w.dir, Err: err}
-	}
-	return nil
+	return w.sync()
 }
 
 func syncDir(dir string) error {
@@ -359,10 +366,13 @@ func (w *writer) writeNext(r *record, text []byte) error {
 
 // promoteNext makes the next record the applied one, and the applied one the
 // previous one, if it was another ruleset. Renames need no space. After a crash
-// in between, settle finishes: next.json goes last.
+// in between, recover finishes: next.json goes last.
 func (w *writer) promoteNext() error {
 	applied, err := w.readRecord(appliedFile)
-	if err != nil {
+	var damaged *StateError
+	if errors.As(err, &damaged) {
+		applied = nil // what cannot be read cannot be gone back to either
+	} else if err != nil {
 		return err
 	}
 	next, err := w.readRecord(nextFile)
@@ -374,20 +384,17 @@ func (w *writer) promoteNext() error {
 			return err
 		}
 	}
-	return w.renameRecord(nextFile, appliedFile)
+	if err := w.renameRecord(nextFile, appliedFile); err != nil {
+		return err
+	}
+	return w.sync()
 }
 
 func (w *writer) renameRecord(from, to string) error {
 	if err := w.rename(from+".nft", to+".nft"); err != nil {
 		return err
 	}
-	if err := w.rename(from+".json", to+".json"); err != nil {
-		return err
-	}
-	if err := syncDir(w.dir); err != nil {
-		return &StateError{Op: "write", Path: w.dir, Err: err}
-	}
-	return nil
+	return w.rename(from+".json", to+".json")
 }
 
 func (w *writer) removeNext() error { return w.remove(nextFile+".nft", nextFile+".json") }
