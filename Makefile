@@ -8,7 +8,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 build: ## build bin/xfwc
-	go build -trimpath -o bin/xfwc ./cmd/xfwc
+	@go build -trimpath -o bin/xfwc ./cmd/xfwc
 
 setup: ## install the real programs that tests use (root), or say what is missing
 	@scripts/setup.sh

@@ -256,6 +256,47 @@ func TestSuricata(t *testing.T) {
 	}
 }
 
+// The transcript of make demo stands in README.md between these lines.
+const (
+	demoBegin = "<!-- demo: written by `make golden` -->\n```\n$ make demo\n"
+	demoEnd   = "```\n<!-- end of demo -->\n"
+)
+
+// TestReadmeDemo runs what make demo runs and compares it with the transcript in
+// README.md, apart from how long it took.
+func TestReadmeDemo(t *testing.T) {
+	cmd := exec.Command(xfwc, "try", "examples/office/policy.xfw")
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if os.Getenv("CI") == "" && strings.Contains(stderr.String(), "namespace") {
+			t.Skipf("skipped: no namespaces here: %s", stderr.String())
+		}
+		t.Fatalf("xfwc try: %v\n%s%s", err, out, stderr.String())
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(readme), demoBegin)
+	shown, tail, ok2 := strings.Cut(rest, demoEnd)
+	if !ok || !ok2 {
+		t.Fatal("README.md has no place for the demo")
+	}
+	seconds := regexp.MustCompile(`[0-9.]+ s\)`)
+	if seconds.ReplaceAllString(shown, "") == seconds.ReplaceAllString(string(out), "") {
+		return
+	}
+	if os.Getenv("XFWC_UPDATE") == "" {
+		t.Fatalf("README.md does not show what make demo prints; run make golden. It prints:\n%s", out)
+	}
+	if err := os.WriteFile("../README.md", []byte(head+demoBegin+string(out)+demoEnd+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // artefacts lists the goldens of one engine.
 func artefacts(t *testing.T, path string) []string {
 	t.Helper()
