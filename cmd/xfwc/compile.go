@@ -53,6 +53,9 @@ any.`,
 		if err != nil {
 			return err
 		}
+		if len(points) == 0 {
+			s.note("the policy declares no point, so it compiles to nothing: add a point block")
+		}
 		emission := emit(src.policy, points, *engine)
 		if diag.HasErrors(emission.Findings) {
 			diag.Sort(emission.Findings)

@@ -72,6 +72,8 @@ func end(code ending) error {
 
 // run executes one command line and gives the exit code.
 func run(args []string, w world) int {
+	results := &watched{Writer: w.out}
+	w.out = results
 	s := &session{world: w, args: args}
 	root := newRoot(s)
 	root.SetArgs(args)
@@ -79,17 +81,35 @@ func run(args []string, w world) int {
 	root.SetOut(w.out)
 	root.SetErr(w.err)
 	err := root.Execute()
+	// A result that could not be written must not look like a good one.
+	if results.err != nil {
+		err = errors.Join(fmt.Errorf("cannot write the result: %w", results.err), err)
+	}
 	if err == nil {
 		return int(fine)
 	}
 	var e *ended
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || results.err != nil {
 		e = &ended{code: failed, err: err}
 	}
 	if e.err != nil {
 		fmt.Fprintln(w.err, "xfwc: "+strings.TrimRight(e.err.Error(), "\n"))
 	}
 	return int(e.code)
+}
+
+// watched remembers the first error of a writer.
+type watched struct {
+	io.Writer
+	err error
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // newRoot builds the whole command tree.

@@ -40,6 +40,9 @@ user namespaces.`,
 // runTry makes a run in throw-away namespaces, in a user namespace where this
 // process may not make network namespaces itself.
 func (s *session) runTry(src *source, format string, testsOnly bool) error {
+	if len(src.policy.Points) == 0 {
+		return errors.New("the policy declares no point, so there is nothing to try: add a point block")
+	}
 	if !try.Privileged() {
 		code, err := try.Reexec(s.args)
 		if err != nil {
