@@ -181,6 +181,12 @@ func (ap *applying) try() error {
 			return nftables.ErrGeneration // the table is another one now: read it again
 		}
 	}
+	if ap.first != nil && ap.a.Confirm > 0 && sit.live.Exists {
+		// A change that waits falls back to what was there before: no table. What
+		// connection tracking has learnt stays with it.
+		ap.coolDown()
+		return nftables.ErrGeneration
+	}
 	if err := ap.prepareState(sit); err != nil {
 		return err
 	}

@@ -41,6 +41,10 @@ func compare(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
 	return c.out, nil
 }
 
+// digestChain is where the table keeps the digests of large sets; no packet
+// comes there.
+const digestChain = "xfwc.digests"
+
 type comparison struct {
 	t          *target
 	live, want *nftables.Snapshot
@@ -90,7 +94,7 @@ func kindRank(kind string) int {
 }
 
 func (c *comparison) foreign(o *nftables.Object) {
-	once := cmp.Or(c.liveUse[o.Kind+" "+o.Name], noFeed(o.Comment))
+	once := cmp.Or(c.liveUse[o.Kind+" "+o.Name], noFeed(o.Note))
 	name := o.Kind + " " + o.Name
 	step := "remove " + named(name, once)
 	ch := Change{
@@ -110,7 +114,7 @@ func (c *comparison) missing(o *nftables.Object) {
 		Text: c.object(o) + " is missing",
 		Step: "add " + c.object(o),
 	})
-	if o.Kind == "chain" {
+	if o.Kind == "chain" && o.Name != digestChain {
 		for i := range o.Items {
 			c.missingRule(o, i)
 		}
@@ -122,6 +126,8 @@ func (c *comparison) both(live, want *nftables.Object) {
 		c.head(live, want)
 	}
 	switch {
+	case want.Kind == "chain" && want.Name == digestChain:
+		// What it holds is told of the sets that it is about.
 	case want.Kind == "chain":
 		c.rules(live, want)
 	case want.Kind != "set":
@@ -181,7 +187,7 @@ func (c *comparison) origin(o *nftables.Object) string {
 			return origin
 		}
 	}
-	return cmp.Or(c.wantUse[o.Kind+" "+o.Name], noFeed(o.Comment))
+	return cmp.Or(c.wantUse[o.Kind+" "+o.Name], noFeed(o.Note))
 }
 
 // noFeed leaves the digest of a feed out, which tells people nothing.
@@ -254,22 +260,13 @@ func (c *comparison) head(live, want *nftables.Object) {
 	c.add(ch)
 }
 
-// digest reports a set whose comment differs; a feed's comment is its digest.
+// digest reports a large set of which the recorded digest is another one.
 func (c *comparison) digest(live, want *nftables.Object) {
-	ch := Change{
-		Class: Changed, Kind: "set", Object: want.Name, Origin: c.origin(want), What: "comment", Live: live.Comment, Wanted: want.Comment,
-		Text: fmt.Sprintf("%s: comment changed from %q to %q", c.object(want), want.Comment, live.Comment),
-		Step: "change the comment of " + c.object(want),
-	}
-	if strings.HasPrefix(want.Comment, "feed ") {
-		ch.What = "digest"
-		ch.Text = fmt.Sprintf("%s holds another state of its feed: %s instead of %s", c.object(want), cmp.Or(live.Comment, "no digest"), want.Comment)
-		ch.Step = "replace the elements of " + c.object(want)
-	}
-	c.add(ch)
-	if !live.Skipped && !want.Skipped {
-		c.elements(live, want)
-	}
+	c.add(Change{
+		Class: Changed, Kind: "set", Object: want.Name, Origin: c.origin(want), What: "digest", Live: live.Comment, Wanted: want.Comment,
+		Text: fmt.Sprintf("%s holds other elements: %s instead of %s", c.object(want), cmp.Or(live.Comment, "no digest"), cmp.Or(want.Comment, "no digest")),
+		Step: "replace the elements of " + c.object(want),
+	})
 }
 
 // unreadSet compares a set that is too large to read by its count; samples

@@ -34,6 +34,8 @@ type Fake struct {
 	// Before, when set, is called before every transaction: others change the
 	// machine here.
 	Before func(verb string)
+	// After, when set, is called after every transaction.
+	After func(verb string)
 }
 
 // NewFake makes a machine without a table.
@@ -143,9 +145,10 @@ func picture(r *nftables.Ruleset, skip func(set string, size int) bool, age time
 		case set.Dynamic:
 			o.Skipped, o.Note = true, set.Comment
 		case skip != nil && skip(set.Name, len(set.Elements)):
-			o.Skipped, o.Count, o.Comment = true, len(set.Elements), set.Comment
+			o.Skipped, o.Count, o.Note = true, len(set.Elements), set.Comment
+			o.Comment = digest(fmt.Append(nil, set.Elements))
 		default:
-			o.Comment = set.Comment
+			o.Note = set.Comment
 			for _, e := range set.Elements {
 				if e.Timeout > 0 && age >= time.Duration(e.Timeout)*time.Second {
 					continue
@@ -208,15 +211,16 @@ func (f *Fake) transaction(verb string, live *nftables.Snapshot, change func() e
 		}
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if live != nil && live.Generation != f.generation {
-		return nftables.ErrGeneration
+	err := nftables.ErrGeneration
+	if live == nil || live.Generation == f.generation {
+		err = change()
+		f.generation++
 	}
-	if err := change(); err != nil {
-		return err
+	f.mu.Unlock()
+	if err == nil && f.After != nil {
+		f.After(verb)
 	}
-	f.generation++
-	return nil
+	return err
 }
 
 func (f *Fake) untracked(sessions []Session) ([]Session, error) {

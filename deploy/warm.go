@@ -68,8 +68,8 @@ func (ap *applying) warmUp(sit *situation) (bool, error) {
 	if err := ap.m.replace(sit.live, want, r); err != nil {
 		return false, kernelError("change", err)
 	}
-	ap.a.say("waiting for open sessions to show themselves to connection tracking")
 	deadline := ap.m.Now().Boot + ap.a.WarmUp
+	ap.a.say("waiting for open sessions to show themselves to connection tracking")
 	for len(sessions) > 0 && ap.m.Now().Boot < deadline {
 		select {
 		case <-ap.ctx.Done():
