@@ -82,6 +82,7 @@ func phrasesOf(canonical string) []phrase {
 			say("verdict", "reject")
 		default:
 			say("match", "%s", e)
+			delete(regs, register(f["dreg"])) // it holds something else now
 		}
 	}
 	return out
@@ -159,7 +160,18 @@ func loaded(name string, f map[string]string, regs map[string]string) string {
 	case "ct":
 		return ctKeys[f["key"]]
 	case "payload":
-		return headerParts[[3]string{f["base"], f["offset"], f["len"]}]
+		if part := headerParts[[3]string{f["base"], f["offset"], f["len"]}]; part != "" {
+			return part
+		}
+		// nft loads only the bytes of a prefix that ends with a byte.
+		for key, part := range headerParts {
+			full, _ := strconv.Atoi(key[2])
+			n, err := strconv.Atoi(f["len"])
+			if err == nil && n > 0 && n < full && key[0] == f["base"] && key[1] == f["offset"] && strings.HasSuffix(part, "addr") {
+				return part
+			}
+		}
+		return ""
 	case "bitwise":
 		from := regs[register(f["sreg"])]
 		if from == "" {
@@ -248,7 +260,19 @@ func valueText(what, data string) string {
 	}
 	switch {
 	case strings.HasSuffix(what, "addr"):
-		if a, ok := netip.AddrFromSlice(b); ok {
+		full := 4
+		if strings.HasPrefix(what, "ip6") {
+			full = 16
+		}
+		bits := len(b) * 8
+		for len(b) < full {
+			b = append(b, 0)
+		}
+		a, ok := netip.AddrFromSlice(b)
+		switch {
+		case ok && bits < full*8:
+			return netip.PrefixFrom(a, bits).String()
+		case ok:
 			return a.String()
 		}
 	case strings.HasSuffix(what, "port") && len(b) == 2:
