@@ -4,23 +4,33 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// Batch is one transaction of table inet xfwc: [Conn.Commit] sends it, and the
-// kernel takes all of it or nothing. The zero value is empty and ready.
+// Batch is a transaction of table inet xfwc: [Conn.Commit] sends it, and the
+// kernel takes all of it or nothing. After Cut it is several transactions, sent
+// one after another. The zero value is empty and ready.
 //
 // What cannot be encoded is remembered: Err gives the first reason, and Commit
 // sends nothing then.
 type Batch struct {
-	w       writer
-	msgs    []message
-	lastSet uint32
+	part
+	before []part // what stands before the last Cut
 	// ranged are the maps whose keys hold ranges: a lookup of one has one more
 	// expression.
 	ranged map[string]bool
 	err    error
+}
+
+// part is one transaction.
+type part struct {
+	w       writer
+	msgs    []message
+	lastSet uint32
+	// undo takes back what the parts before have done, when this one is refused.
+	undo *Batch
 }
 
 // message is what an error is traced to.
@@ -50,17 +60,64 @@ func (b *Batch) know(s *Set) {
 	b.ranged[s.Name] = s.Interval && len(s.Key) > 1
 }
 
-// Len is the number of messages; 0 means that there is nothing to do.
-func (b *Batch) Len() int { return len(b.msgs) }
+// Cut ends a transaction: what is added from now on is one of its own, made
+// when the one before has been made. Where the kernel refuses it, the one before
+// stays.
+func (b *Batch) Cut() {
+	if len(b.msgs) > 0 {
+		b.before = append(b.before, b.part)
+		b.part = part{}
+	}
+}
 
-// Bytes is the size of the transaction on the wire, without its frame.
-func (b *Batch) Bytes() int { return len(b.w.buf) }
+// then appends the transactions of another batch.
+func (b *Batch) then(next *Batch) {
+	b.Cut()
+	b.fail("", next.err)
+	b.before = append(b.before, next.before...)
+	b.part = next.part
+	if next.ranged != nil {
+		b.ranged = next.ranged
+	}
+}
+
+// parts are the transactions, in order.
+func (b *Batch) parts() []part {
+	if len(b.msgs) == 0 {
+		return b.before
+	}
+	return append(slices.Clone(b.before), b.part)
+}
+
+// Len is the number of messages; 0 means that there is nothing to do.
+func (b *Batch) Len() int {
+	n := 0
+	for _, p := range b.parts() {
+		n += len(p.msgs)
+	}
+	return n
+}
+
+// Transactions is how many transactions the batch is.
+func (b *Batch) Transactions() int { return len(b.parts()) }
+
+// Bytes is the size of the batch on the wire, without its frames.
+func (b *Batch) Bytes() int {
+	n := 0
+	for _, p := range b.parts() {
+		n += len(p.w.buf)
+	}
+	return n
+}
 
 // Err is the first thing that could not be encoded.
 func (b *Batch) Err() error { return b.err }
 
 func (b *Batch) fail(label string, err error) {
-	if b.err == nil && err != nil {
+	if b.err != nil || err == nil {
+		return
+	}
+	if b.err = err; label != "" {
 		b.err = fmt.Errorf("%s: %w", label, err)
 	}
 }
@@ -351,7 +408,9 @@ func (b *Batch) DelRule(chain string, handle uint64) {
 }
 
 // Full adds a whole ruleset to a namespace that has no table inet xfwc.
-func Full(r *Ruleset) *Batch {
+func Full(r *Ruleset) *Batch { return full(r.withDigests()) }
+
+func full(r *Ruleset) *Batch {
 	b := NewBatch(r)
 	b.AddTable(r.Comment)
 	// Chains come before elements and rules, which may go to them.

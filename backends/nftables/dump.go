@@ -34,10 +34,10 @@ type Object struct {
 	Name string
 	// Head is the definition in canonical form.
 	Head string
-	// Comment of a set that is not dynamic. It belongs to the definition: the
-	// digest of a feed stands there, and the set is replaced to change it.
+	// Comment is the digest of a large set's elements, by which it is compared
+	// where they are not read. "" for small sets and all else.
 	Comment string
-	// Note is the comment of anything else. The kernel keeps it as long as the
+	// Note is the comment of the object. The kernel keeps it as long as the
 	// object lives, which an update does not end for a comment's sake: it would
 	// cost counts, or packets. So it may be older than the policy, is shown to
 	// people and never compared.
@@ -46,7 +46,8 @@ type Object struct {
 	// the order of their keys.
 	Items []Item
 	// Count is the number of elements of a set: that of Items, or, when they
-	// were not read, what the kernel counts. -1 is unknown (before 6.16).
+	// were not read, what the kernel counts. -1 is unknown: before 6.16, and for
+	// an unread set of ranges that holds the highest address of all.
 	Count int
 	// Skipped is set when the elements were not read: of large sets by
 	// DumpOptions, of dynamic sets always, for what rules put there is never
@@ -158,6 +159,8 @@ type tableDump struct {
 	rules      [][]byte
 	// elements by set; no entry when they were not read.
 	elements map[string][][]byte
+	// open are unread sets that hold the highest value of all.
+	open []string
 }
 
 func (c *Conn) read(o DumpOptions) (*tableDump, error) {
@@ -205,7 +208,17 @@ func (c *Conn) read(o DumpOptions) (*tableDump, error) {
 		if size < 0 {
 			size = int(h.size)
 		}
-		if h.dynamic() || !h.anonymous() && o.SkipElements != nil && o.SkipElements(h.name, size) {
+		if h.dynamic() {
+			continue
+		}
+		if !h.anonymous() && o.SkipElements != nil && o.SkipElements(h.name, size) {
+			open, err := c.endsOpen(h)
+			if err != nil {
+				return nil, err
+			}
+			if open {
+				t.open = append(t.open, h.name)
+			}
 			continue
 		}
 		lists := [][]byte{}
@@ -334,12 +347,16 @@ func (t *tableDump) snapshot() (*Snapshot, error) {
 		Note: cstr(readUdata(get(as, tableUserdata), udataComment)),
 		Raw:  rawOf(as, []uint16{unix.NFTA_TABLE_FLAGS, tableUserdata}, nil),
 	})
-	for _, read := range []func(*Snapshot) error{t.readObjects, t.readFlowtables, t.readSets, t.readChains} {
-		if err := read(s); err != nil {
-			return nil, err
-		}
+	content, raws, err := t.anonymousSets()
+	if err != nil {
+		return nil, err
+	}
+	err = cmp.Or(t.readObjects(s), t.readFlowtables(s), t.readSets(s, content), t.readChains(s, content, raws))
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(s.Objects, compareObjects)
+	s.readDigests()
 	return s, nil
 }
 
@@ -395,8 +412,9 @@ func (t *tableDump) readFlowtables(s *Snapshot) error {
 	return nil
 }
 
-// anonymousContent gives the content of anonymous sets by name, as a line.
-func (t *tableDump) anonymousContent() (content map[string]string, raw map[string][]byte, err error) {
+// anonymousSets gives anonymous sets by name: their content as a line, and what
+// is needed to add them again.
+func (t *tableDump) anonymousSets() (content map[string]string, raw map[string][]byte, err error) {
 	content, raw = map[string]string{}, map[string][]byte{}
 	for _, b := range t.sets {
 		h, err := readSet(b)
@@ -432,11 +450,7 @@ func (t *tableDump) anonymousContent() (content map[string]string, raw map[strin
 	return content, raw, nil
 }
 
-func (t *tableDump) readSets(s *Snapshot) error {
-	content, _, err := t.anonymousContent()
-	if err != nil {
-		return err
-	}
+func (t *tableDump) readSets(s *Snapshot, content map[string]string) error {
 	anonymous := func(name string) string { return content[name] }
 	for _, b := range t.sets {
 		h, err := readSet(b)
@@ -450,15 +464,17 @@ func (t *tableDump) readSets(s *Snapshot) error {
 		if o.Head, err = h.headText(anonymous); err != nil {
 			return err
 		}
-		comment := cstr(readUdata(h.userdata(), udataSetComment))
+		o.Note = cstr(readUdata(h.userdata(), udataSetComment))
 		lists, read := t.elements[h.name]
 		switch {
 		case h.dynamic():
-			o.Skipped, o.Note = true, comment
+			o.Skipped = true
 		case !read:
-			o.Skipped, o.Count, o.Comment = true, h.count, comment
+			o.Skipped, o.Count = true, h.count
+			if slices.Contains(t.open, h.name) {
+				o.Count = -1
+			}
 		default:
-			o.Comment = comment
 			if o.Items, err = h.shape.elementsOf(lists, anonymous); err != nil {
 				return err
 			}
@@ -472,11 +488,7 @@ func (t *tableDump) readSets(s *Snapshot) error {
 var chainNames = map[uint16]attrName{unix.NFTA_CHAIN_POLICY: {"policy", asNumber}, unix.NFTA_CHAIN_TYPE: {"type", asString},
 	chainFlags: {"flags", asNumber}}
 
-func (t *tableDump) readChains(s *Snapshot) error {
-	content, raws, err := t.anonymousContent()
-	if err != nil {
-		return err
-	}
+func (t *tableDump) readChains(s *Snapshot, content map[string]string, raws map[string][]byte) error {
 	rules := map[string][]Item{}
 	for _, b := range t.rules {
 		as, err := readAttrs(b)
@@ -652,30 +664,54 @@ func (c *Conn) HasElements(s *Set, es []Element) (missing []Element, err error) 
 		if err != nil {
 			return nil, fmt.Errorf("set %s: %w", s.Name, err)
 		}
-		err = c.ask(unix.NFT_MSG_GETSETELEM, 0, familyInet, func(w *writer) {
-			w.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-			w.str(unix.NFTA_SET_ELEM_LIST_SET, s.Name)
-			list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-			elem := w.nest(unix.NFTA_LIST_ELEM)
+		if k.to == nil || len(s.Key) == 1 {
+			k.to = k.from
+		}
+		found, err := c.has(s.Name, func(w *writer) {
 			writeData(w, unix.NFTA_SET_ELEM_KEY, k.from)
 			if s.Interval && len(s.Key) > 1 {
-				to := k.to
-				if to == nil {
-					to = k.from
-				}
-				writeData(w, setElemKeyEnd, to)
+				writeData(w, setElemKeyEnd, k.to)
 			}
-			w.end(elem)
-			w.end(list)
-		}, func([]byte) error { return nil })
-		switch {
-		case errors.Is(err, syscall.ENOENT):
-			missing = append(missing, es[i])
-		case err != nil:
+		})
+		if err != nil {
 			return nil, fmt.Errorf("look up in set %s: %w", s.Name, explainErrno(err))
+		}
+		if !found {
+			missing = append(missing, es[i])
 		}
 	}
 	return missing, nil
+}
+
+// has looks one element up.
+func (c *Conn) has(set string, element func(*writer)) (bool, error) {
+	err := c.ask(unix.NFT_MSG_GETSETELEM, 0, familyInet, func(w *writer) {
+		w.str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+		w.str(unix.NFTA_SET_ELEM_LIST_SET, set)
+		list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		elem := w.nest(unix.NFTA_LIST_ELEM)
+		element(w)
+		w.end(elem)
+		w.end(list)
+	}, func([]byte) error { return nil })
+	if errors.Is(err, syscall.ENOENT) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// endsOpen reports whether an unread set of ranges holds the highest value. The
+// kernel counts starts and ends and halves the sum. A range up to the highest
+// value has no end, and sometimes nft marks the lowest value as an end; so the
+// count of such a set may be one too small, or not.
+func (c *Conn) endsOpen(h *setHead) (bool, error) {
+	size := int(be32(get(h.attrs, unix.NFTA_SET_KEY_LEN)))
+	if h.count < 0 || !h.shape.interval || size < 1 || size > 64 {
+		return false, nil
+	}
+	return c.has(h.name, func(w *writer) {
+		writeData(w, unix.NFTA_SET_ELEM_KEY, bytes.Repeat([]byte{0xff}, size))
+	})
 }
 
 // SetCount is the number of elements that a set holds now, also of a dynamic

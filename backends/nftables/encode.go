@@ -230,25 +230,23 @@ func (s *Set) writeElement(w *writer, e *Element) error {
 	return nil
 }
 
-// kernelCount is how many elements the kernel will count. It counts pairs of
-// starts and ends, and the range that reaches the highest value has no end.
-func (s *Set) kernelCount() int {
-	n := len(s.Elements)
-	if !s.Interval || len(s.Key) != 1 {
-		return n
-	}
-	for i := range s.Elements {
-		if k, err := s.elementKey(&s.Elements[i]); err == nil {
-			last := k.to
-			if last == nil {
-				last = k.from
+// count is the number of elements as a dump gives it that does not read them.
+func (s *Set) count() int {
+	if s.Interval && len(s.Key) == 1 {
+		for i := range s.Elements {
+			k, err := s.elementKey(&s.Elements[i])
+			if err != nil {
+				continue
 			}
-			if _, ok := increment(last); !ok {
-				return n - 1
+			if k.to == nil {
+				k.to = k.from
+			}
+			if _, ok := increment(k.to); !ok {
+				return -1
 			}
 		}
 	}
-	return n
+	return len(s.Elements)
 }
 
 // increment is the number that follows; false after the highest.

@@ -364,21 +364,41 @@ func explainErrno(err error) error {
 	return err
 }
 
-// Commit sends a transaction. With gen 0 it is made whatever has happened
-// before; else the kernel refuses it with ErrGeneration unless gen is still the
-// namespace's generation. Every other refusal is a *CommitError. A batch
-// without messages is not sent.
+// Commit sends a batch. With gen 0 it is made whatever has happened before; else
+// the kernel refuses it with ErrGeneration unless gen is still the namespace's
+// generation. Every other refusal is a *CommitError. A batch without messages
+// is not sent. Of a batch of several transactions each expects the generation
+// that the one before has left, and the first that is refused ends it.
 func (c *Conn) Commit(b *Batch, gen uint32) error {
 	if b.err != nil {
 		return b.err
 	}
-	if len(b.msgs) == 0 {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drain()
+	for i, p := range b.parts() {
+		expect := gen
+		if gen != 0 {
+			// The number after the highest is 1: the kernel does not use 0.
+			if expect = gen + uint32(i); expect < gen {
+				expect++
+			}
+		}
+		if err := c.commit(p, expect); err != nil {
+			if p.undo != nil {
+				for _, u := range p.undo.parts() {
+					// What it cannot take back does nothing, and the next update
+					// removes it.
+					_ = c.commit(u, 0)
+				}
+			}
+			return err
+		}
+	}
+	return nil
+}
 
+func (c *Conn) commit(b part, gen uint32) error {
+	c.drain()
 	begin := appendHeader(nil, nfnlMsgBatchBegin, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC)
 	binary.BigEndian.PutUint16(begin[nlmsgHeader+2:], nfnlSubsysNFT)
 	w := writer{buf: begin}
@@ -410,7 +430,7 @@ func (c *Conn) Commit(b *Batch, gen uint32) error {
 
 // outcome reads the answers to a transaction, all of which lie in the socket
 // when it has been sent.
-func (c *Conn) outcome(b *Batch, last uint32) error {
+func (c *Conn) outcome(b part, last uint32) error {
 	var fs []Failure
 	acknowledged := false
 	for {
@@ -450,7 +470,7 @@ func (c *Conn) outcome(b *Batch, last uint32) error {
 	return nil
 }
 
-func (b *Batch) failure(a answer, errno syscall.Errno) Failure {
+func (b part) failure(a answer, errno syscall.Errno) Failure {
 	f := Failure{Errno: errno}
 	words, offset := a.explanation()
 	f.Detail = words

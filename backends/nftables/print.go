@@ -26,6 +26,7 @@ const textHeader = `# This packet filter was written by xfwc, for nft -f (1.0.6 
 // Names and values are written as they are: Validate says what nft would
 // refuse. Comments and log prefixes are made safe, as the netlink writer does.
 func (r *Ruleset) Text() []byte {
+	r = r.withDigests()
 	p := &printer{}
 	p.WriteString(textHeader)
 	p.declare(r)

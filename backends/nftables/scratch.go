@@ -57,7 +57,8 @@ func Desired(r *Ruleset, o DumpOptions) (*Snapshot, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	light, skipped := *r, map[string]*Set{}
+	// The digests are those of all elements, also of those that are left out.
+	light, skipped := *r.withDigests(), map[string]*Set{}
 	light.Sets = make([]*Set, len(r.Sets))
 	for i, s := range r.Sets {
 		light.Sets[i] = s
@@ -70,7 +71,7 @@ func Desired(r *Ruleset, o DumpOptions) (*Snapshot, error) {
 	}
 	var snap *Snapshot
 	err := Scratch(func(c *Conn) error {
-		if err := c.Commit(Full(&light), 0); err != nil {
+		if err := c.Commit(full(&light), 0); err != nil {
 			return err
 		}
 		var err error
@@ -82,7 +83,7 @@ func Desired(r *Ruleset, o DumpOptions) (*Snapshot, error) {
 	}
 	for i := range snap.Objects {
 		if o := &snap.Objects[i]; o.Kind == kindSet && skipped[o.Name] != nil {
-			o.Count = skipped[o.Name].kernelCount()
+			o.Count = skipped[o.Name].count()
 		}
 	}
 	return snap, nil

@@ -25,11 +25,11 @@ type Difference struct {
 	Kind, Name string
 	Change     Change
 	Live, Want *Object // nil when not there
-	// Of a changed object: Definition says that its own attributes differ (the
-	// comment of a set is one, for the digest of a feed), Lacks what should be
-	// in it and is not, Extra what is in it and should not be, Reordered that
-	// the rules that both have stand in another order. A set whose elements were
-	// not read can be changed in number alone: Elements is set then.
+	// Of a changed object: Definition says that its own attributes differ, or
+	// the digest of a large set; Lacks what should be in it and is not, Extra
+	// what is in it and should not be, Reordered that the rules that both have
+	// stand in another order. Of a set whose elements were not read, Elements
+	// says that their number differs.
 	Definition bool
 	Elements   bool
 	Lacks      []Item
@@ -128,36 +128,239 @@ func minus(a, b []Item) []Item {
 	return out
 }
 
-// Update makes the transaction that turns the live table into the wanted one;
-// it has no messages when nothing differs. Committed with live's generation, a
-// dump then equals want.
+// Update makes the batch that turns the live table into the wanted one; it has
+// no messages when nothing differs. Committed with live's generation, a dump
+// then equals want.
 //
 // It is made so that no packet meets less than the old or the new table: the
 // table and its base chains stay, and with them sets, maps and counters as they
 // are; chains that differ get their rules anew; sets get what they lack and
-// lose what is too much. A set of another definition, or one whose elements
-// were not read and are not the same, is replaced by a new one together with
-// the rules that use it. What is not wanted is deleted last, also what others
-// put into the table. Deleting and adding the table or an interval set that
-// rules still use would let packets pass meanwhile.
+// lose what is too much. A set of another definition is replaced by a new one
+// together with the rules that use it. What is not wanted is deleted last, also
+// what others put into the table. Deleting and adding the table would let
+// packets pass meanwhile.
+//
+// So would rules that change to a set of ranges in the transaction that fills
+// it: the kernel looks into such a set only after the rules are in force. And so
+// would a map that is deleted in the transaction that takes away the rules that
+// use it, for packets that these are just judging. (Measured on 6.18: of a
+// hundred thousand packets some pass.) Where there is one or the other the batch
+// is several transactions, see between; on the way the live table judges, or
+// the wanted one.
 //
 // A meter whose rule has another limit is emptied: what the kernel counts in it
 // would keep the old limit.
 //
 // want must come from the kernel, by Desired or Dump. r is the ruleset that want
 // was made from; it gives the elements of sets that want leaves unread, and may
-// be nil when there are none.
+// be nil when there are none. A set that is unread on either side is filled anew
+// when its digest or its count differ.
 func Update(live, want *Snapshot, r *Ruleset) *Batch {
-	u := &updater{b: NewBatch(r), r: r, replaced: map[ref]bool{}}
+	b := NewBatch(r)
 	switch {
 	case !want.Exists && live.Exists:
-		u.b.DelTable()
-		return u.b
+		b.DelTable()
+		return b
 	case !want.Exists:
-		return u.b
+		return b
 	case !live.Exists:
-		live = &Snapshot{}
+		return transaction(&Snapshot{}, want, r, nil)
 	}
+	tables, standIns := between(live, want)
+	first := transaction(live, tables[0], r, standIns)
+	b.then(first)
+	for i, from := range tables[:len(tables)-1] {
+		next := transaction(from, tables[i+1], r, standIns)
+		if i == 0 && first.Len() > 0 {
+			next.undo = transaction(from, live, r, nil)
+		}
+		b.then(next)
+	}
+	return b
+}
+
+// standInPrefix begins the names of stand-ins.
+const standInPrefix = "xfwc.next."
+
+// between gives the tables on the way from the live to the wanted one, which is
+// the last. Every step is a transaction; one that changes nothing is none.
+//
+//	filled    the live table and, beside it and unused, the new sets of ranges
+//	switched  the wanted rules; maps that are not wanted any more are still there
+//	cleared   those maps are gone
+//	settled   rules use the sets themselves, no stand-ins
+//	want      stand-ins are gone
+//
+// A map is not deleted in the step that switches the rules, because the kernel
+// takes its elements out of force with the same transaction, and a packet that
+// is just being judged by the old rules would find nothing in it.
+//
+// standIns gives the name of the set for that of its stand-in.
+func between(live, want *Snapshot) (tables []*Snapshot, standIns map[string]string) {
+	filled, switched := copied(live), copied(want)
+	standIns = map[string]string{}
+	names := map[string]string{}
+	pair(live, want, func(l, w *Object) {
+		switch {
+		case l != nil && l.Kind != kindSet || w != nil && w.Kind != kindSet:
+		case w == nil:
+			if isMap(l) {
+				switched.keep(l, live, want)
+			}
+		case l == nil:
+			if isRanged(w) {
+				filled.fill(*w, live, want)
+			}
+		case mustReplace(l, w) && (isMap(l) || isRanged(w)):
+			standIn := *w
+			standIn.Name = standInPrefix + w.Name
+			// One that is there was left by somebody: the update removes it.
+			if live.Object(kindSet, standIn.Name) != nil || !filled.fill(standIn, live, want) {
+				return
+			}
+			standIns[standIn.Name], names[w.Name] = w.Name, standIn.Name
+			if isMap(l) {
+				switched.keep(l, live, want)
+			}
+		}
+	})
+	cleared, settled := want, want
+	if len(names) > 0 {
+		cleared, settled = copied(want), copied(want)
+		for i := range switched.Objects {
+			if o := &switched.Objects[i]; o.Kind == kindChain {
+				o.Items = withStandIns(o.Items, names)
+			}
+		}
+		for i := range cleared.Objects {
+			if o := &cleared.Objects[i]; o.Kind == kindChain {
+				o.Items = withStandIns(o.Items, names)
+			}
+		}
+		for standIn := range standIns {
+			o := *filled.Object(kindSet, standIn)
+			switched.put(o)
+			cleared.put(o)
+			if isMap(&o) {
+				settled.put(o)
+			}
+		}
+	}
+	return []*Snapshot{filled, switched, cleared, settled, want}, standIns
+}
+
+func copied(s *Snapshot) *Snapshot {
+	return &Snapshot{Exists: true, Objects: slices.Clone(s.Objects)}
+}
+
+// put adds an object, or replaces the one of its kind and name.
+func (s *Snapshot) put(o Object) {
+	i, there := slices.BinarySearchFunc(s.Objects, o, compareObjects)
+	if there {
+		s.Objects[i] = o
+		return
+	}
+	s.Objects = slices.Insert(s.Objects, i, o)
+}
+
+// fill adds a wanted set to the live table, with the chains that it leads to,
+// as yet without rules. false when that cannot be.
+func (s *Snapshot) fill(o Object, live, want *Snapshot) bool {
+	var chains []Object
+	for _, it := range o.Items {
+		for _, r := range elementRefs(it.Raw) {
+			to, now := want.Object(r.kind, r.name), live.Object(r.kind, r.name)
+			switch {
+			case to == nil || now != nil && mustReplace(now, to) || r.kind != kindChain:
+				return false
+			case now == nil:
+				chain := *to
+				chain.Items = nil
+				chains = append(chains, chain)
+			}
+		}
+	}
+	for _, c := range chains {
+		s.put(c)
+	}
+	s.put(o)
+	return true
+}
+
+// keep leaves a live map in the wanted table, with the chains that it leads to,
+// whose rules are gone. false when that cannot be.
+func (s *Snapshot) keep(o *Object, live, want *Snapshot) bool {
+	if o.Skipped {
+		return false
+	}
+	var chains []Object
+	for _, it := range o.Items {
+		for _, r := range elementRefs(it.Raw) {
+			to, now := want.Object(r.kind, r.name), live.Object(r.kind, r.name)
+			switch {
+			case now == nil || to != nil && mustReplace(now, to) || r.kind != kindChain:
+				return false
+			case to == nil:
+				chain := *now
+				chain.Items = nil
+				chains = append(chains, chain)
+			}
+		}
+	}
+	for _, c := range chains {
+		s.put(c)
+	}
+	s.put(*o)
+	return true
+}
+
+func isMap(o *Object) bool { return setFlags(o)&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0 }
+
+// isRanged reports whether the kernel keeps a set in a form for ranges.
+func isRanged(o *Object) bool { return setFlags(o)&unix.NFT_SET_INTERVAL != 0 }
+
+func setFlags(o *Object) uint32 {
+	as, err := readAttrs(o.Raw)
+	if err != nil {
+		return 0
+	}
+	return be32(get(as, unix.NFTA_SET_FLAGS))
+}
+
+// ruleParts are the nested attributes of a rule's raw form.
+var ruleParts = append([]uint16{rawAnonymous}, ruleNested...)
+
+// withStandIns are rules that use stand-ins where they use the sets.
+func withStandIns(items []Item, names map[string]string) []Item {
+	out := slices.Clone(items)
+	for i, it := range out {
+		uses := slices.ContainsFunc(ruleRefs(it.Raw), func(r ref) bool { return r.kind == kindSet && names[r.name] != "" })
+		if !uses {
+			continue
+		}
+		as, err := readAttrs(it.Raw)
+		if err != nil {
+			continue
+		}
+		var w writer
+		for _, a := range as {
+			data := a.data
+			if a.typ == unix.NFTA_RULE_EXPRESSIONS {
+				if changed, err := rewrite(data, names, nil); err == nil {
+					data = changed
+				}
+			}
+			w.bytes(rawType(a, ruleParts), data)
+		}
+		out[i].Raw = w.buf
+		out[i].Text += " (stand-in)"
+	}
+	return out
+}
+
+// transaction makes the one transaction from one table to another.
+func transaction(live, want *Snapshot, r *Ruleset, standIns map[string]string) *Batch {
+	u := &updater{b: NewBatch(r), r: r, standIns: standIns, replaced: map[ref]bool{}}
 	u.run(live, want)
 	return u.b
 }
@@ -166,8 +369,9 @@ func Update(live, want *Snapshot, r *Ruleset) *Batch {
 type ref struct{ kind, name string }
 
 type updater struct {
-	b *Batch
-	r *Ruleset
+	b        *Batch
+	r        *Ruleset
+	standIns map[string]string
 	// replaced are objects that are deleted and added again: whoever uses one
 	// must be made anew too.
 	replaced map[ref]bool
@@ -175,7 +379,7 @@ type updater struct {
 
 func (u *updater) run(live, want *Snapshot) {
 	pair(live, want, func(l, w *Object) {
-		if l != nil && w != nil && u.mustReplace(l, w) {
+		if l != nil && w != nil && mustReplace(l, w) {
 			u.replaced[ref{w.Kind, w.Name}] = true
 		}
 	})
@@ -258,7 +462,7 @@ func isChain(kind string) bool { return kind == kindChain }
 func isOther(kind string) bool { return kind != kindSet && kind != kindChain && kind != kindTable }
 
 // mustReplace reports whether an object that both have must be made anew.
-func (u *updater) mustReplace(l, w *Object) bool {
+func mustReplace(l, w *Object) bool {
 	switch w.Kind {
 	case kindTable:
 		return false
@@ -266,16 +470,57 @@ func (u *updater) mustReplace(l, w *Object) bool {
 		// The policy is all that changes in place.
 		return !bytes.Equal(withoutPolicy(l.Raw), withoutPolicy(w.Raw))
 	case kindSet:
-		if l.Head != w.Head || l.Comment != w.Comment {
-			return true
-		}
-		if l.Skipped || w.Skipped {
-			d, _ := compareObject(l, w)
-			return d.Elements
-		}
-		return !fitsInPlace(l, w)
+		return setChange(l, w) == replaceSet
 	}
 	return l.Head != w.Head
+}
+
+// The ways to bring a set that exists to what it should be.
+const (
+	keepSet    = iota // its elements are right, or nobody's business
+	deltaSet          // some elements differ
+	refillSet         // it is emptied and filled, which packets do not see
+	replaceSet        // it is deleted and added under the same name
+)
+
+func setChange(l, w *Object) int {
+	if l.Head != w.Head {
+		return replaceSet
+	}
+	if l.Skipped || w.Skipped {
+		d, _ := compareObject(l, w)
+		switch {
+		case !d.Definition && !d.Elements:
+			return keepSet
+		case isRanged(w) && declaredSize(w) == 0:
+			return refillSet
+		}
+		return replaceSet
+	}
+	lacks, extra := minus(w.Items, l.Items), minus(l.Items, w.Items)
+	// Deleted elements count against the declared size until the transaction
+	// is done.
+	if size := declaredSize(w); size != 0 && len(l.Items)+len(lacks) > size {
+		return replaceSet
+	}
+	// Deleting an element that has just run out would fail the transaction.
+	if slices.ContainsFunc(extra, func(it Item) bool { return strings.Contains(it.Text, " timeout ") }) {
+		return refillSet
+	}
+	return deltaSet
+}
+
+// declaredSize is the largest number of elements, 0 for no limit.
+func declaredSize(o *Object) int {
+	as, err := readAttrs(o.Raw)
+	if err != nil {
+		return 0
+	}
+	desc, err := readAttrs(get(as, unix.NFTA_SET_DESC))
+	if err != nil {
+		return 0
+	}
+	return int(be32(get(desc, unix.NFTA_SET_DESC_SIZE)))
 }
 
 func withoutPolicy(raw []byte) []byte {
@@ -284,21 +529,6 @@ func withoutPolicy(raw []byte) []byte {
 		return raw
 	}
 	return rawOf(as, []uint16{unix.NFTA_CHAIN_HOOK, unix.NFTA_CHAIN_TYPE, chainFlags}, chainNested)
-}
-
-// fitsInPlace reports whether the new elements fit beside the old: deleted ones
-// count against the declared size until the transaction is done.
-func fitsInPlace(l, w *Object) bool {
-	as, err := readAttrs(w.Raw)
-	if err != nil {
-		return false
-	}
-	desc, err := readAttrs(get(as, unix.NFTA_SET_DESC))
-	if err != nil {
-		return false
-	}
-	size := int(be32(get(desc, unix.NFTA_SET_DESC_SIZE)))
-	return size == 0 || len(l.Items)+len(minus(w.Items, l.Items)) <= size
 }
 
 // newRules reports whether the rules of a live chain must go: because the chain
@@ -314,24 +544,15 @@ func (u *updater) usesReplaced(refs []ref) bool {
 	return slices.ContainsFunc(refs, func(r ref) bool { return u.replaced[r] })
 }
 
-// delta gives the elements to delete from and to add to a set that stays. all
-// is set when it is emptied instead, because its elements expire: deleting one
-// that has just gone would fail the transaction.
-func (u *updater) delta(l, w *Object) (del, add []Item, all bool) {
-	if l.Skipped || w.Skipped {
-		return nil, nil, false
-	}
+// delta gives the elements to delete from and to add to a set that stays.
+func (u *updater) delta(l, w *Object) (del, add []Item) {
 	del, add = minus(l.Items, w.Items), minus(w.Items, l.Items)
 	for _, it := range l.Items {
 		if u.usesReplaced(elementRefs(it.Raw)) && !containsItem(del, it) {
 			del, add = append(del, it), append(add, it)
 		}
 	}
-	expires := slices.ContainsFunc(del, func(it Item) bool { return strings.Contains(it.Text, " timeout ") })
-	if expires {
-		return l.Items, w.Items, true
-	}
-	return del, add, false
+	return del, add
 }
 
 func containsItem(items []Item, it Item) bool {
@@ -339,28 +560,32 @@ func containsItem(items []Item, it Item) bool {
 }
 
 func (u *updater) removeElements(l, w *Object) {
-	switch {
-	case w == nil || u.replaced[ref{kindSet, l.Name}]:
+	if w == nil || u.replaced[ref{kindSet, l.Name}] {
 		// Older kernels do not let go of what a map leads to when it is deleted.
-		if as, err := readAttrs(l.Raw); err == nil &&
-			be32(get(as, unix.NFTA_SET_FLAGS))&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0 {
+		if isMap(l) {
 			u.b.FlushSet(l.Name)
 		}
-	default:
-		del, _, all := u.delta(l, w)
-		if all {
-			u.b.FlushSet(l.Name)
-			return
-		}
+		return
+	}
+	switch setChange(l, w) {
+	case refillSet:
+		u.b.FlushSet(l.Name)
+	case deltaSet:
+		del, _ := u.delta(l, w)
 		u.rawElements(unix.NFT_MSG_DELSETELEM, 0, l.Name, del)
 	}
 }
 
 func (u *updater) addElements(l, w *Object) {
 	if l != nil && !u.replaced[ref{kindSet, w.Name}] {
-		_, add, _ := u.delta(l, w)
-		u.rawElements(unix.NFT_MSG_NEWSETELEM, create, w.Name, add)
-		return
+		switch setChange(l, w) {
+		case keepSet:
+			return
+		case deltaSet:
+			_, add := u.delta(l, w)
+			u.rawElements(unix.NFT_MSG_NEWSETELEM, create, w.Name, add)
+			return
+		}
 	}
 	if !w.Skipped {
 		u.rawElements(unix.NFT_MSG_NEWSETELEM, create, w.Name, w.Items)
@@ -373,15 +598,22 @@ func (u *updater) addElements(l, w *Object) {
 	}
 }
 
+// set gives a set of the ruleset by name, a stand-in under its own.
 func (u *updater) set(name string) *Set {
 	if u.r == nil {
 		return nil
 	}
-	i := slices.IndexFunc(u.r.Sets, func(s *Set) bool { return s.Name == name })
+	real := name
+	if of := u.standIns[name]; of != "" {
+		real = of
+	}
+	i := slices.IndexFunc(u.r.Sets, func(s *Set) bool { return s.Name == real })
 	if i < 0 {
 		return nil
 	}
-	return u.r.Sets[i]
+	s := *u.r.Sets[i]
+	s.Name = name
+	return &s
 }
 
 func (u *updater) rawElements(typ, flags uint16, set string, items []Item) {
@@ -600,7 +832,7 @@ func (u *updater) addRule(chain string, it Item) {
 		for _, a := range own {
 			data := a.data
 			if a.typ == unix.NFTA_RULE_EXPRESSIONS {
-				if data, err = sendable(data, ids); err != nil {
+				if data, err = rewrite(data, nil, ids); err != nil {
 					b.fail(label, err)
 				}
 			}
@@ -609,16 +841,19 @@ func (u *updater) addRule(chain string, it Item) {
 	})
 }
 
-// sendable turns the expressions of a dump into ones that the kernel takes. It
-// points them to the anonymous sets that the transaction adds, by id, since the
-// kernel gives them names of its own; and it leaves out the timeout of 0 that
-// the kernel lists, but refuses, where a set has no timeouts.
-func sendable(list []byte, ids map[string]uint32) ([]byte, error) {
-	setAttrs := map[string][2]uint16{
-		"lookup": {unix.NFTA_LOOKUP_SET, unix.NFTA_LOOKUP_SET_ID},
-		"dynset": {unix.NFTA_DYNSET_SET_NAME, unix.NFTA_DYNSET_SET_ID},
-		"objref": {unix.NFTA_OBJREF_SET_NAME, unix.NFTA_OBJREF_SET_ID},
-	}
+// setAttrs are the attributes by which expressions name a set, and by which they
+// name one of the same transaction.
+var setAttrs = map[string][2]uint16{
+	"lookup": {unix.NFTA_LOOKUP_SET, unix.NFTA_LOOKUP_SET_ID},
+	"dynset": {unix.NFTA_DYNSET_SET_NAME, unix.NFTA_DYNSET_SET_ID},
+	"objref": {unix.NFTA_OBJREF_SET_NAME, unix.NFTA_OBJREF_SET_ID},
+}
+
+// rewrite turns the expressions of a dump into ones that the kernel takes. It
+// gives sets other names, and points to the anonymous sets that the transaction
+// adds by id, since the kernel gives them names of its own. It leaves out the
+// timeout of 0 that the kernel lists, but refuses, where a set has no timeouts.
+func rewrite(list []byte, names map[string]string, ids map[string]uint32) ([]byte, error) {
 	entries, err := readAttrs(list)
 	if err != nil {
 		return nil, err
@@ -631,15 +866,18 @@ func sendable(list []byte, ids map[string]uint32) ([]byte, error) {
 			w.bytes(entry.typ|unix.NLA_F_NESTED, entry.data)
 			continue
 		}
-		id, mine := ids[cstr(get(e.attrs, at[0]))]
+		name := cstr(get(e.attrs, at[0]))
+		id, mine := ids[name]
 		elem := w.nest(unix.NFTA_LIST_ELEM)
 		w.str(unix.NFTA_EXPR_NAME, e.name)
 		data := w.nest(unix.NFTA_EXPR_DATA)
 		for _, a := range e.attrs {
 			switch {
-			case mine && a.typ == at[0]:
+			case a.typ == at[0] && mine:
 				w.str(at[0], anonymousName)
 				w.u32(at[1], id)
+			case a.typ == at[0] && names[name] != "":
+				w.str(at[0], names[name])
 			case a.typ == at[1]:
 			case e.name == "dynset" && a.typ == unix.NFTA_DYNSET_TIMEOUT && isZero(a.data):
 			default:

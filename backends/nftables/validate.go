@@ -70,7 +70,7 @@ func (r *Ruleset) Validate() error {
 		v.counters[c.Name] = true
 	}
 	for _, c := range r.Chains {
-		v.name("chain", c.Name, v.chains[c.Name] != nil)
+		v.name("chain", c.Name, v.chains[c.Name] != nil || c.Name == digestChain)
 		v.chains[c.Name] = c
 	}
 	for _, s := range r.Sets {
@@ -147,6 +147,9 @@ func (v *validator) set(s *Set) {
 	if err := s.checkDefinition(); err != nil {
 		v.addf("set %q: %w", s.Name, err)
 		return
+	}
+	if d := s.digest(); len(d)+len(digestOf)+len(s.Name) > maxComment {
+		v.addf("set %q: the name is too long for a set of %d elements", s.Name, len(s.Elements))
 	}
 	if s.Size > 0 && len(s.Elements) > int(s.Size) {
 		v.addf("set %q: %d elements do not fit its size of %d", s.Name, len(s.Elements), s.Size)

@@ -1,0 +1,72 @@
+package nftables
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
+
+// The kernel can neither list a large set in reasonable time nor change the
+// comment of one that exists. So what large sets hold is written down where an
+// update can change it together with the elements: as the comments of rules, in
+// a chain of its own that no packet reaches.
+const digestChain = "xfwc.digests"
+
+// digestAbove is the number of elements above which a set has a digest. Below,
+// reading is a matter of milliseconds.
+const digestAbove = 4096
+
+// digest names what a set holds, so that two sets of the same digest hold the
+// same; "" for sets that are small, or not filled from here.
+func (s *Set) digest() string {
+	if s.Dynamic || len(s.Elements) <= digestAbove {
+		return ""
+	}
+	h := sha256.New()
+	for _, e := range s.inOrder(s.Elements) {
+		k, err := s.elementKey(e)
+		if err != nil {
+			return "" // Validate and the writers say why
+		}
+		fmt.Fprintf(h, "%x %x %d %s %s\n", k.from, k.to, e.Timeout, e.Do, e.Chain)
+	}
+	kind := ""
+	if strings.HasPrefix(s.Comment, "feed ") {
+		kind = "feed "
+	}
+	return fmt.Sprintf("%selements sha256:%x", kind, h.Sum(nil)[:16])
+}
+
+const digestOf = " of "
+
+// withDigests is the ruleset with the chain that holds the digests of its large
+// sets, or the same when it has none.
+func (r *Ruleset) withDigests() *Ruleset {
+	c := &Chain{Name: digestChain, Comment: "what large sets hold; no packet comes here"}
+	for _, s := range r.Sets {
+		if d := s.digest(); d != "" {
+			c.Rules = append(c.Rules, &Rule{Stmts: []Stmt{Verdict{Kind: Return}}, Comment: d + digestOf + s.Name})
+		}
+	}
+	if len(c.Rules) == 0 {
+		return r
+	}
+	with := *r
+	with.Chains = append([]*Chain{c}, r.Chains...)
+	return &with
+}
+
+// readDigests moves the digests to the sets that they are of.
+func (s *Snapshot) readDigests() {
+	c := s.Object(kindChain, digestChain)
+	if c == nil {
+		return
+	}
+	for _, it := range c.Items {
+		if digest, set, ok := strings.Cut(it.Comment, digestOf); ok {
+			if o := s.Object(kindSet, set); o != nil {
+				o.Comment = digest
+			}
+		}
+	}
+}
