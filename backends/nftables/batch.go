@@ -240,9 +240,10 @@ func (b *Batch) DelElements(s *Set, es []Element) {
 
 func (b *Batch) elementLists(typ, flags uint16, s *Set, es []Element) {
 	l := b.list(typ, flags, s.Name, "set "+s.Name, 0, s)
+	var k key
 	for _, e := range s.inOrder(es) {
 		l.add(func(w *writer) {
-			if err := s.writeElement(w, e); err != nil {
+			if err := s.writeElement(w, &k, e); err != nil {
 				b.fail("set "+s.Name, err)
 			}
 		})

@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"strings"
 )
@@ -23,12 +24,18 @@ func (s *Set) digest() string {
 		return ""
 	}
 	h := sha256.New()
+	var k key
+	var line []byte
 	for _, e := range s.inOrder(s.Elements) {
-		k, err := s.elementKey(e)
-		if err != nil {
+		if s.encodeKey(&k, e) != nil {
 			return "" // Validate and the writers say why
 		}
-		fmt.Fprintf(h, "%x %x %d %s %s\n", k.from, k.to, e.Timeout, e.Do, e.Chain)
+		// Keys of one set are of one length, so that no two lists of elements
+		// give the same bytes.
+		line = append(append(line[:0], k.from...), k.to...)
+		line = binary.BigEndian.AppendUint32(line, e.Timeout)
+		line = append(append(append(append(line, e.Do...), 0), e.Chain...), 0)
+		h.Write(line)
 	}
 	kind := ""
 	if strings.HasPrefix(s.Comment, "feed ") {

@@ -664,9 +664,6 @@ func (c *Conn) HasElements(s *Set, es []Element) (missing []Element, err error) 
 		if err != nil {
 			return nil, fmt.Errorf("set %s: %w", s.Name, err)
 		}
-		if k.to == nil || len(s.Key) == 1 {
-			k.to = k.from
-		}
 		found, err := c.has(s.Name, func(w *writer) {
 			writeData(w, unix.NFTA_SET_ELEM_KEY, k.from)
 			if s.Interval && len(s.Key) > 1 {

@@ -1,11 +1,11 @@
 package nftables
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -15,82 +15,89 @@ import (
 // familyInet is the family of the table, as netlink and expr.Marshal want it.
 const familyInet = unix.NFPROTO_INET
 
-// key is an element's key on the wire. to is nil for a single value, else the
-// last value of the range, inclusive.
+// key is an element's key on the wire: the first and the last value, both
+// inclusive, and equal where it is no range.
 type key struct{ from, to []byte }
 
 // elementKey encodes the key of an element, and says why a value does not fit.
 func (s *Set) elementKey(e *Element) (key, error) {
-	if len(e.Keys) != len(s.Key) {
-		return key{}, fmt.Errorf("an element has %d values for a key of %d parts", len(e.Keys), len(s.Key))
-	}
 	var k key
-	ranged := false
-	for i, v := range e.Keys {
-		from, to, err := v.encode(s.Key[i])
-		if err != nil {
-			return key{}, err
+	err := s.encodeKey(&k, e)
+	return k, err
+}
+
+// encodeKey is elementKey into memory that is there: sets are long.
+func (s *Set) encodeKey(k *key, e *Element) error {
+	if len(e.Keys) != len(s.Key) {
+		return fmt.Errorf("an element has %d values for a key of %d parts", len(e.Keys), len(s.Key))
+	}
+	k.from, k.to = k.from[:0], k.to[:0]
+	for i := range e.Keys {
+		v, at := &e.Keys[i], len(k.from)
+		if err := v.encode(k, s.Key[i]); err != nil {
+			return err
 		}
-		switch c := slices.Compare(from, to); {
+		switch c := bytes.Compare(k.from[at:], k.to[at:]); {
 		case c > 0:
-			return key{}, fmt.Errorf("the range %s is empty", v.text(s.Key[i]))
+			return fmt.Errorf("the range %s is empty", v.text(s.Key[i]))
 		case c < 0 && !s.Interval:
-			return key{}, fmt.Errorf("%s is a range, and the set is not declared to hold ranges", v.text(s.Key[i]))
-		case c < 0:
-			ranged = true
+			return fmt.Errorf("%s is a range, and the set is not declared to hold ranges", v.text(s.Key[i]))
 		}
-		k.from = append(k.from, from...)
-		k.to = append(k.to, to...)
 		if len(s.Key) > 1 {
 			for len(k.from)%4 != 0 {
 				k.from, k.to = append(k.from, 0), append(k.to, 0)
 			}
 		}
 	}
-	if !ranged {
-		k.to = nil
-	}
-	return k, nil
+	return nil
 }
 
-func (v KeyValue) encode(t KeyType) (from, to []byte, err error) {
+// encode appends a value, or both ends of a range, to a key.
+func (v *KeyValue) encode(k *key, t KeyType) error {
+	last := v.Num
+	if v.NumTo != 0 {
+		last = v.NumTo
+	}
 	switch t {
 	case IPv4Addr, IPv6Addr:
 		f := V4
 		if t == IPv6Addr {
 			f = V6
 		}
-		last := v.AddrTo
-		if last == (netip.Addr{}) {
-			last = v.Addr
+		to := v.AddrTo
+		if to == (netip.Addr{}) {
+			to = v.Addr
 		}
-		if !fits(v.Addr, f) || !fits(last, f) {
-			return nil, nil, fmt.Errorf("%s is no IPv%d address or range", v.text(t), f)
+		if !fits(v.Addr, f) || !fits(to, f) {
+			return fmt.Errorf("%s is no IPv%d address or range", v.text(t), f)
 		}
-		return v.Addr.AsSlice(), last.AsSlice(), nil
+		k.from, k.to = appendAddr(k.from, v.Addr), appendAddr(k.to, to)
 	case InetProto, NFProto:
-		last := max(v.NumTo, v.Num)
-		if v.NumTo != 0 {
-			last = v.NumTo
-		}
 		if v.Num > 255 || last > 255 {
-			return nil, nil, fmt.Errorf("%d is no protocol number", max(v.Num, last))
+			return fmt.Errorf("%d is no protocol number", max(v.Num, last))
 		}
-		return []byte{byte(v.Num)}, []byte{byte(last)}, nil
+		k.from, k.to = append(k.from, byte(v.Num)), append(k.to, byte(last))
 	case InetService:
-		last := v.Num
-		if v.NumTo != 0 {
-			last = v.NumTo
-		}
-		return binary.BigEndian.AppendUint16(nil, v.Num), binary.BigEndian.AppendUint16(nil, last), nil
+		k.from, k.to = binary.BigEndian.AppendUint16(k.from, v.Num), binary.BigEndian.AppendUint16(k.to, last)
 	case Ifname:
 		if err := checkInterface(v.Name, false); err != nil {
-			return nil, nil, err
+			return err
 		}
 		b := interfaceBytes(v.Name)
-		return b, b, nil
+		k.from, k.to = append(k.from, b...), append(k.to, b...)
+	default:
+		return fmt.Errorf("unknown key type %d", t)
 	}
-	return nil, nil, fmt.Errorf("unknown key type %d", t)
+	return nil
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		v := a.As4()
+		return append(b, v[:]...)
+	}
+	v := a.As16()
+	return append(b, v[:]...)
 }
 
 // interfaceBytes is a whole interface name, as the kernel compares it.
@@ -185,12 +192,12 @@ func (s *Set) writeDefinition(w *writer) {
 	w.bytes(unix.NFTA_SET_USERDATA, ud)
 }
 
-// writeElement appends one element of an element list. An interval set without
+// writeElement appends one element of an element list; k is memory for its key.
+// An interval set without
 // concatenation takes a range as two elements: its start, and the value after
 // its end with a flag. The last range of all has no end.
-func (s *Set) writeElement(w *writer, e *Element) error {
-	k, err := s.elementKey(e)
-	if err != nil {
+func (s *Set) writeElement(w *writer, k *key, e *Element) error {
+	if err := s.encodeKey(k, e); err != nil {
 		return err
 	}
 	twoParts := s.Interval && len(s.Key) == 1
@@ -201,11 +208,7 @@ func (s *Set) writeElement(w *writer, e *Element) error {
 	writeData(w, unix.NFTA_SET_ELEM_KEY, k.from)
 	if s.Interval && !twoParts {
 		// Every element has both ends, also when they are equal.
-		to := k.to
-		if to == nil {
-			to = k.from
-		}
-		writeData(w, setElemKeyEnd, to)
+		writeData(w, setElemKeyEnd, k.to)
 	}
 	if s.Verdict {
 		data := w.nest(unix.NFTA_SET_ELEM_DATA)
@@ -216,11 +219,7 @@ func (s *Set) writeElement(w *writer, e *Element) error {
 	}
 	w.end(elem)
 	if twoParts {
-		last := k.to
-		if last == nil {
-			last = k.from
-		}
-		if after, ok := increment(last); ok {
+		if after, ok := increment(k.to); ok {
 			end := w.nest(unix.NFTA_LIST_ELEM)
 			w.u32(unix.NFTA_SET_ELEM_FLAGS, elemFlagEnd)
 			writeData(w, unix.NFTA_SET_ELEM_KEY, after)
@@ -238,9 +237,6 @@ func (s *Set) count() int {
 			if err != nil {
 				continue
 			}
-			if k.to == nil {
-				k.to = k.from
-			}
 			if _, ok := increment(k.to); !ok {
 				return -1
 			}
@@ -249,9 +245,8 @@ func (s *Set) count() int {
 	return len(s.Elements)
 }
 
-// increment is the number that follows; false after the highest.
+// increment makes a number the one that follows; false after the highest.
 func increment(b []byte) ([]byte, bool) {
-	b = slices.Clone(b)
 	for i := len(b) - 1; i >= 0; i-- {
 		b[i]++
 		if b[i] != 0 {
@@ -654,7 +649,7 @@ func (r *ruleEncoder) interfaces(s MatchInterface) {
 	ifname := keyTypes[Ifname]
 	set := &anonymousSet{typ: ifname.num, size: ifname.size, order: ifname.order}
 	for _, n := range names {
-		set.elements = append(set.elements, key{from: interfaceBytes(n)})
+		set.elements = append(set.elements, key{from: interfaceBytes(n), to: interfaceBytes(n)})
 	}
 	r.lookupAnonymous(set, s.Not)
 }
@@ -706,7 +701,7 @@ func (r *ruleEncoder) neighbourDiscovery() {
 	const icmpv6Type = 29 // nft's data type number
 	set := &anonymousSet{typ: icmpv6Type, size: 1, order: byteorderBig}
 	for t := byte(133); t <= 137; t++ {
-		set.elements = append(set.elements, key{from: []byte{t}})
+		set.elements = append(set.elements, key{from: []byte{t}, to: []byte{t}})
 	}
 	r.lookupAnonymous(set, false)
 }

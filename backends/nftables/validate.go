@@ -167,9 +167,7 @@ func (v *validator) set(s *Set) {
 			if before != nil && bytes.Compare(k.from, before) <= 0 {
 				v.addf("set %q: %s is out of order or overlaps the element before it", s.Name, s.elementText(e))
 			}
-			if before = k.to; before == nil {
-				before = k.from
-			}
+			before = k.to
 		}
 		if s.Verdict {
 			v.verdict(fmt.Sprintf("set %q", s.Name), e.Do, e.Chain)
