@@ -106,7 +106,9 @@ func Apply(ctx context.Context, o Options, w *Wanted, a ApplyOptions) (*Applied,
 		}
 		err := ap.try()
 		if errors.Is(err, nftables.ErrGeneration) || errors.Is(err, nftables.ErrInterrupted) {
-			continue
+			if err = ap.again(); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			err = ap.undo(err)
@@ -117,6 +119,25 @@ func Apply(ctx context.Context, o Options, w *Wanted, a ApplyOptions) (*Applied,
 		return ap.out, err
 	}
 	return nil, ap.undo(&BusyError{maxTries})
+}
+
+// again clears what a try has left that came too late: its record of a waiting
+// change, and the objects of one that were added without effect.
+func (ap *applying) again() error {
+	if ap.a.Confirm == 0 {
+		return nil
+	}
+	for range maxTries {
+		sit, err := examine(ap.m, ap.w.store, ap.wanted.skip)
+		if err == nil && sit.pending != nil {
+			err = ap.m.takeDown(sit.live, sit.marker, sit.pending.Install && !sit.settled.Exists)
+		}
+		if errors.Is(err, nftables.ErrGeneration) || errors.Is(err, nftables.ErrInterrupted) {
+			continue
+		}
+		return errors.Join(err, ap.w.remove(pendingFile))
+	}
+	return &BusyError{maxTries}
 }
 
 // applying is one run of Apply.
@@ -257,6 +278,7 @@ func (ap *applying) undo(err error) error {
 	if ap.first != nil {
 		ap.coolDown()
 	}
+	_ = ap.again()
 	_ = ap.w.remove(pendingFile)
 	_ = ap.w.removeNext()
 	if ap.begun {
@@ -354,7 +376,7 @@ func (ap *applying) commitPending(sit *situation, install bool) error {
 	if err != nil {
 		return err
 	}
-	p.Chains = h.chains
+	p.Chains = h.chains()
 	// The guard reads its orders from the file, and is armed before the change.
 	if err := ap.w.writeJSON(pendingFile, p); err != nil {
 		return err

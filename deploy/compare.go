@@ -94,7 +94,10 @@ func kindRank(kind string) int {
 }
 
 func (c *comparison) foreign(o *nftables.Object) {
-	once := cmp.Or(c.liveUse[o.Kind+" "+o.Name], noFeed(o.Note))
+	once := c.liveUse[o.Kind+" "+o.Name]
+	if o.Kind == "set" {
+		once = cmp.Or(once, noFeed(o.Note))
+	}
 	name := o.Kind + " " + o.Name
 	step := "remove " + named(name, once)
 	ch := Change{
@@ -182,12 +185,11 @@ func named(name, origin string) string {
 
 // origin is the policy line that a wanted object comes from.
 func (c *comparison) origin(o *nftables.Object) string {
+	use := c.wantUse[o.Kind+" "+o.Name]
 	if o.Kind == "set" {
-		if origin := c.t.origins[o.Name]; origin != "" {
-			return origin
-		}
+		return cmp.Or(c.t.origins[o.Name], use, noFeed(o.Note))
 	}
-	return cmp.Or(c.wantUse[o.Kind+" "+o.Name], noFeed(o.Note))
+	return use
 }
 
 // noFeed leaves the digest of a feed out, which tells people nothing.

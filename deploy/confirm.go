@@ -255,7 +255,7 @@ func (w *writer) takeDown(m Machine, sit *situation, what string) error {
 	p := sit.pending
 	// The kernel first: with a disk that takes nothing the machine still falls
 	// back, and the record is cleared later.
-	if err := m.takeDown(sit.live, sit.marker, p.Install && len(sit.settled.Objects) == 0); err != nil {
+	if err := m.takeDown(sit.live, sit.marker, p.Install && !sit.settled.Exists); err != nil {
 		return kernelError("change", err)
 	}
 	event := Event{What: what, Policy: p.Policy, Point: p.Point, Token: cmp.Or(p.Token, sit.marker)}
@@ -293,27 +293,36 @@ func (w *writer) recoverOnce(m Machine) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case sit.waiting:
+	if sit.waiting {
 		return nil, &PendingError{*sit.pending}
-	case sit.expired:
-		text := sit.expiredChange().Text
-		return []string{text}, w.takeDown(m, sit, "expired")
-	case sit.stray == nil && next == nil:
+	}
+	if sit.pending == nil && sit.stray == nil && next == nil {
 		return nil, nil
 	}
 	found := sit.notices()
 	event := Event{What: "recovered"}
-	if sit.stray != nil {
-		event.Policy, event.Point, event.Token = sit.stray.Policy, sit.stray.Point, sit.stray.Token
+	if p := cmp.Or(sit.pending, sit.stray); p != nil {
+		event.Policy, event.Point, event.Token = p.Policy, p.Point, p.Token
 	}
+	done := false
 	if next != nil {
 		event.Policy, event.Point, event.To = next.Policy, next.Point, next.RulesetDigest
-		changes, err := compare(m, sit.settled, t)
-		if err != nil {
-			return nil, err
+		if t.want, err = m.Desired(t.ruleset, t.skip); err != nil {
+			return nil, kernelError("prepare", err)
 		}
-		if len(changes) == 0 {
+		done = judgesAs(sit.settled, t.want)
+	}
+	if sit.pending != nil {
+		if !done {
+			return []string{sit.expiredChange().Text}, w.takeDown(m, sit, "expired")
+		}
+		// Confirmed, and the objects of the change are not all gone.
+		if err := m.takeDown(sit.live, sit.marker, false); err != nil {
+			return nil, kernelError("change", err)
+		}
+	}
+	if next != nil {
+		if done {
 			event.Note = "its ruleset is in force"
 			err = w.promoteNext()
 		} else {

@@ -36,6 +36,11 @@ func live(t *testing.T) string {
 
 func desired(t *testing.T, w *Wanted) string {
 	t.Helper()
+	return string(canonicalText(desiredSnapshot(t, w)))
+}
+
+func desiredSnapshot(t *testing.T, w *Wanted) *nftables.Snapshot {
+	t.Helper()
 	built, err := w.build()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +49,7 @@ func desired(t *testing.T, w *Wanted) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(canonicalText(s))
+	return s
 }
 
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {

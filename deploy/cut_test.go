@@ -148,7 +148,7 @@ from 203.0.113.9:40000 to 192.0.2.10:5222: denied by the policy (policy.xfw:23 d
 	}
 	applied := built.record(&writer{}, ThisMachine().Now().Wall)
 	got = text(cuts(sessions, b, applied, nil))
-	want = `from 192.0.2.50:40000 to 192.0.2.10:5222: no statement allows it (policy.xfw:3 server chat)`
+	want = `from 192.0.2.50:40000 to 192.0.2.10:5222: no statement allows it (policy.xfw:4 server chat)`
 	if got != want {
 		t.Errorf("from A to B:\n%s\nwant\n%s", got, want)
 	}

@@ -145,11 +145,10 @@ func (sit *situation) believed(m Reader) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := compare(m, sit.settled, t)
-	if err != nil {
-		return nil, err
+	if t.want, err = m.Desired(t.ruleset, t.skip); err != nil {
+		return nil, kernelError("prepare", err)
 	}
-	if len(changes) == 0 {
+	if judgesAs(sit.settled, t.want) {
 		return sit.next, nil
 	}
 	return sit.applied, nil

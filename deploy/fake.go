@@ -247,6 +247,13 @@ func (f *Fake) hang(live *nftables.Snapshot, h *hanging) error {
 		t.Sets = append(slices.Clone(t.Sets), h.added.Sets...)
 		t.Chains = append(slices.Clone(t.Chains), h.added.Chains...)
 		for _, hd := range h.heads {
+			for i, s := range t.Sets {
+				if s == hd.empty {
+					full := *s
+					full.Elements = hd.full
+					t.Sets[i] = &full
+				}
+			}
 			for i, c := range t.Chains {
 				if c.Name == hd.chain {
 					cc := *c

@@ -33,19 +33,28 @@ const headComment = "a change that waits for confirmation"
 
 // hanging is a waiting change as kernel objects.
 type hanging struct {
-	// added are the objects that come beside the live ones: the wanted ruleset
-	// under new names, the maps that dispatch to it, the marker, and base chains
-	// that do not exist yet, with their dispatch rule.
+	// added are the objects that come beside the live ones, without effect yet:
+	// the wanted ruleset under new names, the empty maps that dispatch to it,
+	// the marker, and base chains that do not exist yet, without rules.
 	added *nftables.Ruleset
-	// heads are the dispatch rules for the base chains that exist.
+	// heads put the change in force, one for each base chain.
 	heads []head
-	// chains are all base chains that dispatch.
-	chains []string
 }
 
+// head is the dispatch rule of a base chain and the map that it looks into.
 type head struct {
 	chain string
 	rule  *nftables.Rule
+	empty *nftables.Set // as it is in added
+	full  []nftables.Element
+}
+
+func (h *hanging) chains() []string {
+	var names []string
+	for _, hd := range h.heads {
+		names = append(names, hd.chain)
+	}
+	return names
 }
 
 // baseChain is a live base chain.
@@ -61,33 +70,28 @@ func hang(r *nftables.Ruleset, live []baseChain, token, note string, wait time.D
 	// An element's timeout has whole seconds; the guard and Confirm hold to the
 	// exact deadline.
 	seconds := uint32((wait + time.Second - 1) / time.Second)
-	dispatch := func(chain string) *nftables.Rule {
+	dispatch := func(chain string) {
 		m := &nftables.Set{Name: mapName(chain), Key: []nftables.KeyType{nftables.NFProto}, Verdict: true, Expires: true, Comment: headComment}
+		hd := head{chain: chain, empty: m, rule: &nftables.Rule{Stmts: []nftables.Stmt{nftables.VmapFamily{Map: m.Name}}, Comment: headComment}}
 		for _, f := range []uint16{nfprotoIPv4, nfprotoIPv6} {
-			m.Elements = append(m.Elements, nftables.Element{
+			hd.full = append(hd.full, nftables.Element{
 				Keys: []nftables.KeyValue{{Num: f}}, Do: nftables.Goto, Chain: newPrefix + chain, Timeout: seconds,
 			})
 		}
 		h.added.Sets = append(h.added.Sets, m)
-		h.chains = append(h.chains, chain)
-		return &nftables.Rule{Stmts: []nftables.Stmt{nftables.VmapFamily{Map: m.Name}}, Comment: headComment}
+		h.heads = append(h.heads, hd)
 	}
 	for _, c := range r.Chains {
 		if c.Hook == "" {
 			continue
 		}
-		i := slices.IndexFunc(live, func(b baseChain) bool { return b.name == c.Name })
-		if i < 0 {
-			h.added.Chains = append(h.added.Chains, &nftables.Chain{
-				Name: c.Name, Hook: c.Hook, Priority: c.Priority, Comment: c.Comment,
-				Rules: []*nftables.Rule{dispatch(c.Name)},
-			})
-			continue
-		}
-		if live[i].hook != c.Hook {
+		switch i := slices.IndexFunc(live, func(b baseChain) bool { return b.name == c.Name }); {
+		case i < 0:
+			h.added.Chains = append(h.added.Chains, &nftables.Chain{Name: c.Name, Hook: c.Hook, Priority: c.Priority, Comment: c.Comment})
+		case live[i].hook != c.Hook:
 			return nil, &PolicyError{fmt.Sprintf("chain %s stands on the hook %s now and on %s in the new ruleset, so the change cannot fall back by itself: apply it without --confirm", c.Name, live[i].hook, c.Hook)}
 		}
-		h.heads = append(h.heads, head{c.Name, dispatch(c.Name)})
+		dispatch(c.Name)
 	}
 	for _, b := range live {
 		if slices.ContainsFunc(r.Chains, func(c *nftables.Chain) bool { return c.Name == b.name && c.Hook != "" }) {
@@ -99,7 +103,7 @@ func hang(r *nftables.Ruleset, live []baseChain, token, note string, wait time.D
 			Name:  newPrefix + b.name,
 			Rules: []*nftables.Rule{{Stmts: []nftables.Stmt{nftables.Verdict{Kind: nftables.Accept}}, Comment: "no rules in the new ruleset"}},
 		})
-		h.heads = append(h.heads, head{b.name, dispatch(b.name)})
+		dispatch(b.name)
 	}
 	return h, nil
 }
@@ -178,17 +182,24 @@ func renamedStmt(s nftables.Stmt) nftables.Stmt {
 	return s
 }
 
-// batch is the transaction that adds the change.
+// batch adds the change in two transactions: first everything, without effect,
+// then what sends packets to it. The kernel makes a set of ranges searchable
+// only some time after the transaction that fills it has put its rules in
+// force, so the second waits for the first.
 func (h *hanging) batch() *nftables.Batch {
 	b := nftables.Full(h.added)
+	b.Cut()
 	for _, hd := range h.heads {
+		b.AddElements(hd.empty, hd.full)
 		b.InsertRule(hd.chain, hd.rule, headComment)
 	}
 	return b
 }
 
 // takeDownBatch removes a waiting change, as live shows it. token is that of
-// its marker, "" when the marker is gone.
+// its marker, "" when the marker is gone. It is two transactions: what sends
+// packets to the change goes first, so that none is under way in what is
+// removed then.
 func takeDownBatch(live *nftables.Snapshot, token string, install bool) *nftables.Batch {
 	b := nftables.NewBatch(nil)
 	if token != "" {
@@ -199,31 +210,35 @@ func takeDownBatch(live *nftables.Snapshot, token string, install bool) *nftable
 		return b
 	}
 	var mine, created []string
-	for _, o := range live.Objects {
+	for i := range live.Objects {
+		o := &live.Objects[i]
 		switch {
 		case o.Kind != "chain":
 		case waits(o.Name):
 			mine = append(mine, o.Name)
 		default:
-			heads := 0
 			for _, i := range o.Items {
-				if isHead(i) {
+				if belongs(o, i) {
 					b.DelRule(o.Name, i.Handle)
-					heads++
 				}
 			}
-			if heads > 0 && heads == len(o.Items) {
+			if isCreated(live, o) {
 				created = append(created, o.Name)
 			}
 		}
 	}
+	b.Cut()
 	// What refers goes before what is referred to: rules, then maps and sets,
-	// then chains and counters.
+	// then chains and counters. Older kernels do not let go of the chains of a
+	// map that is deleted with its elements.
 	for _, c := range mine {
 		b.FlushChain(c)
 	}
 	for _, o := range live.Objects {
 		if o.Kind == "set" && waits(o.Name) {
+			if len(o.Items) > 0 {
+				b.FlushSet(o.Name)
+			}
 			b.DelSet(o.Name)
 		}
 	}
@@ -236,4 +251,26 @@ func takeDownBatch(live *nftables.Snapshot, token string, install bool) *nftable
 		}
 	}
 	return b
+}
+
+// isHead tells the dispatch rule of a waiting change: by the map it looks up,
+// because a comment can be changed by anybody.
+func isHead(i nftables.Item) bool { return strings.Contains(i.Text, " set=@"+pendingPrefix) }
+
+// belongs reports whether a rule of a chain that stays is one of a waiting
+// change: its dispatch, or the digest of one of its sets.
+func belongs(chain *nftables.Object, i nftables.Item) bool {
+	if chain.Name == digestChain {
+		return strings.Contains(i.Comment, " of "+newPrefix)
+	}
+	return isHead(i)
+}
+
+// isCreated reports whether a chain was made by a waiting change and has no
+// rules but the change's: no chain of a policy is empty.
+func isCreated(live *nftables.Snapshot, chain *nftables.Object) bool {
+	if slices.ContainsFunc(chain.Items, func(i nftables.Item) bool { return !belongs(chain, i) }) {
+		return false
+	}
+	return chain.Name == digestChain || live.Object("set", mapName(chain.Name)) != nil
 }

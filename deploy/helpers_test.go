@@ -103,7 +103,8 @@ func mustCompile(t *testing.T, src string) *Wanted {
 }
 
 // Two policies for the same machine: the second serves no clients, denies other
-// networks, and has another limit.
+// networks, one of them in a set of ranges that the first does not have, and
+// has another limit.
 const (
 	policyA = `policy "site" { owner "ops@example.org" }
 network drop = 203.0.113.0/24, 198.51.100.7, 2001:db8:bad::/48
@@ -131,6 +132,7 @@ deny network drop
 `
 	policyB = `policy "site" { owner "ops@example.org" }
 network drop = 203.0.113.0/25, 2001:db8:bad::/48
+network more = 10.66.0.0/16, 10.68.0.0/16
 server chat {
   software prosody 13.0
   domain   example.org
@@ -148,6 +150,7 @@ federation of chat {
   peer other.example   { address 192.0.2.98 }
 }
 deny network drop
+deny network more
 `
 )
 
@@ -164,6 +167,9 @@ func newNamespace(t *testing.T) {
 	}
 	command(t, "ip", "link", "set", "lo", "up")
 }
+
+// long reports whether tests of many rounds are to take all of them.
+func long() bool { return os.Getenv("XFWC_LONG") != "" || os.Getenv("CI") != "" }
 
 // skipOrFail skips what the machine cannot run; in CI it must be able to.
 func skipOrFail(t *testing.T, why string) {

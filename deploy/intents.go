@@ -41,7 +41,10 @@ func intents(live, want *nftables.Snapshot, changes []Change) []Intent {
 		// Statements without rules of their own, such as networks, are known by
 		// what changes of them.
 		if line, l := splitOrigin(c.Origin); line != "" && l != "" && has[l] == "" {
-			has[l], had[l] = line, cmp.Or(had[l], line)
+			has[l] = line
+			if c.Class != Missing || c.Kind != "set" {
+				had[l] = cmp.Or(had[l], line)
+			}
 		}
 		counts[label]++
 		if c.What != "comment" {

@@ -4,9 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"xfwc/backends/nftables"
 )
 
 // The whole round on a real kernel: nothing, one policy, another, and back.
@@ -48,11 +51,14 @@ func TestApplyAndPlan(t *testing.T) {
 	}
 	want := []string{
 		"changed network drop policy.xfw:2",
-		"changed federation of chat policy.xfw:12",
-		"added limit attempts global of federation of chat policy.xfw:15",
-		"changed peer partner.example of chat policy.xfw:16",
-		"added peer other.example of chat policy.xfw:17",
-		"changed deny network drop policy.xfw:19",
+		"added network more policy.xfw:3",
+		"changed server chat policy.xfw:4", // its closed ports
+		"changed federation of chat policy.xfw:13",
+		"added limit attempts global of federation of chat policy.xfw:16",
+		"changed peer partner.example of chat policy.xfw:17",
+		"added peer other.example of chat policy.xfw:18",
+		"changed deny network drop policy.xfw:20",
+		"added deny network more policy.xfw:21",
 		"removed clients of chat policy.xfw:12",
 		"removed limit connections per source of clients of chat policy.xfw:15",
 		"removed limit attempts per source of clients of chat policy.xfw:16",
@@ -146,4 +152,53 @@ func joinCase(script, got string) string {
 		script += "want: " + line
 	}
 	return script
+}
+
+// What packets do not come to makes no difference in meaning; what they come to
+// does, wherever it stands.
+func TestJudgesAs(t *testing.T) {
+	newNamespace(t)
+	o := options(t)
+	a := mustCompile(t, policyA)
+	mustApply(t, o, a, ApplyOptions{})
+	dump := func() *nftables.Snapshot {
+		s, err := ThisMachine().Dump(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	want := dump()
+	if len(met(want).Objects) < 15 {
+		t.Errorf("little of the table can be met:\n%s", canonicalText(met(want)))
+	}
+	command(t, "nft", "add", "set", "inet", "xfwc", "xfwc.next.net_drop_v4", "{ type ipv4_addr; flags interval; elements = { 198.51.100.7, 203.0.113.0/24 }; }")
+	command(t, "nft", "add", "chain", "inet", "xfwc", "unused")
+	command(t, "nft", "add", "rule", "inet", "xfwc", "unused", "drop")
+	if !judgesAs(dump(), want) {
+		t.Error("what nothing leads to makes a difference")
+	}
+	// A stand-in in place of the set that it stands for.
+	old := command(t, "nft", "-a", "list", "chain", "inet", "xfwc", "in_clients_chat")
+	handle := regexp.MustCompile(`@net_drop_v4 .*handle (\d+)`).FindStringSubmatch(old)[1]
+	command(t, "nft", "replace", "rule", "inet", "xfwc", "in_clients_chat", "handle", handle,
+		"ip", "saddr", "@xfwc.next.net_drop_v4", "goto", "no_deny_drop", "comment", `"policy.xfw:23 deny network drop"`)
+	mixed := dump()
+	if judgesAs(mixed, want) {
+		t.Error("two sets for one are no difference")
+	}
+	for _, change := range [][]string{
+		{"delete", "element", "inet", "xfwc", "xfwc.next.net_drop_v4", "{ 198.51.100.7 }"},
+		{"insert", "rule", "inet", "xfwc", "no_deny_drop", "accept"},
+		{"delete", "element", "inet", "xfwc", "input_ports", "{ tcp . 5269 }"},
+		{"chain", "inet", "xfwc", "input", "{ policy drop; }"},
+		{"add", "table", "inet", "xfwc", "{ flags dormant; }"},
+	} {
+		command(t, "nft", change...)
+		if s := dump(); judgesAs(s, mixed) {
+			t.Errorf("nft %v makes no difference", change)
+		} else {
+			mixed = s
+		}
+	}
 }

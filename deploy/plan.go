@@ -136,10 +136,11 @@ const planVersion = 1
 // and more for ranges. Such sets are compared by the digest in their comment,
 // by count, and by looking up a sample.
 const (
-	readHashMax     = 131072
 	readIntervalMax = 4096
 	sampleSize      = 2000
 )
+
+var readHashMax = 131072 // a variable for the tests: so many elements take their time
 
 // target is a ruleset to compare a machine with, and all that goes with it.
 type target struct {

@@ -62,10 +62,12 @@ func examine(r Reader, s store, skip func(set string, size int) bool) (*situatio
 
 // judge decides whether a change waits.
 func (sit *situation) judge(recorded *Pending) {
-	left := false
-	inForce := false
+	var left, elements, dispatches bool
 	for i := range sit.live.Objects {
 		o := &sit.live.Objects[i]
+		if o.Kind == "chain" && slices.ContainsFunc(o.Items, isHead) {
+			left, dispatches = true, true
+		}
 		if !waits(o.Name) {
 			continue
 		}
@@ -75,9 +77,10 @@ func (sit *situation) judge(recorded *Pending) {
 		}
 		// An element that has run out is not in the dump.
 		if o.Kind == "set" && strings.HasPrefix(o.Name, pendingPrefix) && len(o.Items) > 0 {
-			inForce = true
+			elements = true
 		}
 	}
+	inForce := elements && dispatches && sit.marker != ""
 	if !left {
 		sit.stray = recorded
 		return
@@ -139,11 +142,10 @@ func settle(live *nftables.Snapshot) *nftables.Snapshot {
 			continue
 		}
 		if o.Kind == "chain" {
-			kept := slices.DeleteFunc(slices.Clone(o.Items), isHead)
-			if len(kept) == 0 && len(o.Items) > 0 {
-				continue // the change made the chain: no chain of a policy is empty
+			if isCreated(live, &o) {
+				continue
 			}
-			o.Items = kept
+			o.Items = slices.DeleteFunc(slices.Clone(o.Items), func(i nftables.Item) bool { return belongs(&o, i) })
 		}
 		out.Objects = append(out.Objects, o)
 	}
@@ -154,11 +156,7 @@ func settle(live *nftables.Snapshot) *nftables.Snapshot {
 	return out
 }
 
-// isHead tells the dispatch rule of a waiting change: by the map it looks up,
-// because a comment can be changed by anybody.
-func isHead(i nftables.Item) bool { return strings.Contains(i.Text, " set=@"+pendingPrefix) }
-
-// report says in words what a killed command or a restart left behind.
+// notices say in words what a killed command or a restart left behind.
 func (sit *situation) notices() []string {
 	var out []string
 	switch {

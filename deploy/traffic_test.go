@@ -51,7 +51,7 @@ deny network hosts
 	}
 	return [2]*Wanted{
 		mustCompile(t, text("10.1.2.0", "3000000", "")),
-		mustCompile(t, text("10.77.3.0", "2000000", "allow 192.0.2.50 to ssh of chat")),
+		mustCompile(t, text("10.77.3.0", "2000000", "allow 192.0.2.50 to ssh of chat\nnetwork more = 10.66.0.0/16, 10.68.0.0/16\ndeny network more")),
 	}
 }
 
@@ -61,9 +61,9 @@ deny network hosts
 func TestAppliesUnderTraffic(t *testing.T) {
 	newNamespace(t)
 	far := newPeer(t)
-	rounds := 100
-	if os.Getenv("XFWC_LONG") != "" || os.Getenv("CI") != "" {
-		rounds = 2000
+	rounds, waiting := 100, 10
+	if long() {
+		rounds, waiting = 2000, 100
 	}
 	ws := trafficPolicies(t)
 	o := options(t)
@@ -141,11 +141,26 @@ func TestAppliesUnderTraffic(t *testing.T) {
 		}
 	}
 	took := time.Since(start)
+	// Changes that wait, each kept or taken back; both ends of it count.
+	for i := range waiting {
+		mustApply(t, o, ws[i%2], ApplyOptions{Confirm: time.Minute})
+		if i%4 < 2 {
+			if _, err := Confirm(o, ""); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if _, err := Rollback(o); err != nil {
+			t.Fatal(err)
+		}
+		mustApply(t, o, ws[i%2], ApplyOptions{})
+	}
+	all := time.Since(start)
 	stop.Store(true)
 	n := <-sent
 	time.Sleep(50 * time.Millisecond)
 	count := readCounters(t)
-	t.Logf("%d applies in %v (%v each) under %d packets a second: %v", rounds, took.Round(time.Millisecond), (took / time.Duration(rounds)).Round(10*time.Microsecond), int(float64(4*n)/took.Seconds()), count)
+	t.Logf("%d applies in %v (%v each) and %d that wait, under %d packets a second: %v", rounds, took.Round(time.Millisecond), (took / time.Duration(rounds)).Round(10*time.Microsecond), waiting, int(float64(4*n)/all.Seconds()), count)
 	if count["flow_in"] < n*9/10 || count["denied_in"] < n || count["allowed_passed"] == 0 {
 		t.Errorf("too little traffic arrived to prove anything: sent %d rounds, %v", n, count)
 	}
