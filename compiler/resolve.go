@@ -348,9 +348,11 @@ func cutTo(n int, id string, sep byte, whole string) string {
 	return strings.TrimRight(id[:n-9], string(sep)) + string(sep) + hex.EncodeToString(sum[:4])
 }
 
-// addrSet makes a named set of addresses. Asking again for the same name with
-// the same addresses gives the same set, with other addresses another name.
-func (s *state) addrSet(name string, o ir.Origin, ps []netip.Prefix) *ir.AddrSet {
+// addrSet makes a named set of addresses, members being the sets that it takes
+// some of them from. Asking again for the same name with the same addresses
+// gives the same set, with other addresses another name.
+func (s *state) addrSet(name string, o ir.Origin, ps []netip.Prefix, members ...*ir.AddrSet) *ir.AddrSet {
+	hasFeed := slices.ContainsFunc(members, func(m *ir.AddrSet) bool { return m != nil && m.HasFeed })
 	merged := ir.MergePrefixes(ps)
 	whole := name
 	name = cutTo(56, lowerWords(name, '_'), '_', whole)
@@ -360,11 +362,12 @@ func (s *state) addrSet(name string, o ir.Origin, ps []netip.Prefix) *ir.AddrSet
 			break
 		}
 		if slices.Equal(old.Prefixes, merged) {
+			old.HasFeed = old.HasFeed || hasFeed
 			return old
 		}
 		name = base + "_" + strconv.Itoa(n)
 	}
-	set := &ir.AddrSet{Name: name, Prefixes: merged, Origin: o}
+	set := &ir.AddrSet{Name: name, Prefixes: merged, HasFeed: hasFeed, Origin: o}
 	s.sets[name] = set
 	return set
 }

@@ -358,7 +358,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 		f.Outbound, f.Ports = true, g.ports
 		end, set := "out", p.set
 		if len(g.prefixes) < len(p.reachable()) {
-			set = s.addrSet(fmt.Sprintf("peer_%s_p%d", domain, g.ports[0].From), o, g.prefixes)
+			set = s.addrSet(fmt.Sprintf("peer_%s_p%d", domain, g.ports[0].From), o, g.prefixes, p.set)
 		}
 		if i > 0 {
 			end = fmt.Sprintf("out-p%d", g.ports[0].From)
@@ -385,14 +385,16 @@ type reach struct {
 func (s *state) reachPeer(p *peerAddrs, item *lang.PeerItem, stated []*lang.Word, port uint16, o ir.Origin) bool {
 	if stated != nil {
 		ok := true
+		var members []*ir.AddrSet
 		for _, w := range stated {
 			a, good := s.address(w)
 			ok = ok && good
+			members = append(members, a.set)
 			for _, prefix := range a.prefixes {
 				p.reach = append(p.reach, reach{prefix, cmp.Or(port, lock.FallbackPort), false})
 			}
 		}
-		p.set = s.addrSet("peer_"+p.domain, o, p.reachable())
+		p.set = s.addrSet("peer_"+p.domain, o, p.reachable(), members...)
 		return ok
 	}
 	at := item.Domain.Span()
@@ -549,7 +551,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 	f := &ir.Flow{Kind: ir.Component, Ports: []ir.PortSpan{tcpPort(port)}, Server: srv, TLS: "none", Component: name, Origin: o}
 	f.ID = s.id("component", name, srv.Name)
 	if !end.Any {
-		end = ir.Endpoint{Label: "component " + name, Set: s.addrSet("comp_"+name, o, end.Set.Prefixes)}
+		end = ir.Endpoint{Label: "component " + name, Set: s.addrSet("comp_"+name, o, end.Set.Prefixes, end.Set)}
 	}
 	if mode == "connect" {
 		if end.Any {

@@ -35,6 +35,7 @@ func (s *state) network(n *named, path []*named) {
 	d := n.decl
 	o := origin(until(d, d.Name), "network "+d.Name.Text)
 	var ps []netip.Prefix
+	var members []*ir.AddrSet
 	for _, w := range d.Items {
 		other, ok := s.names[w.Text]
 		switch {
@@ -46,6 +47,7 @@ func (s *state) network(n *named, path []*named) {
 			}
 			s.network(other, append(path, n))
 			ps = append(ps, other.net.Set.Prefixes...)
+			members = append(members, other.net.Set)
 		case ok:
 			s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("%s is a %s, and a network is made of networks, addresses and prefixes", w.Text, other.kind),
 				"Write its addresses.", diag.Label{Span: other.word.Span(), Text: "stated here"})
@@ -62,7 +64,7 @@ func (s *state) network(n *named, path []*named) {
 			s.lookup(w, "network")
 		}
 	}
-	set := s.addrSet("net_"+d.Name.Text, o, ps)
+	set := s.addrSet("net_"+d.Name.Text, o, ps, members...)
 	if d.Feed != nil {
 		s.feed(d, set)
 	}
@@ -86,7 +88,7 @@ func (s *state) circle(w *lang.Word, first *named, path []*named) {
 // feed reads the addresses of a feed into its set.
 func (s *state) feed(d *lang.NetworkDecl, set *ir.AddrSet) {
 	stated := d.Feed.Path.Value()
-	set.Feed = stated
+	set.Feed, set.HasFeed = stated, true
 	if stated == "" {
 		s.add("feed-unreadable", d.Feed.Path.Span(), "the feed has no path")
 		return

@@ -114,6 +114,7 @@ func (s *state) endpoint(ws []*lang.Word, set string, anyway bool, o ir.Origin) 
 	var labels []string
 	var ps []netip.Prefix
 	var only *ir.AddrSet
+	var members []*ir.AddrSet
 	ok := true
 	for _, w := range ws {
 		if w.Text == "any" {
@@ -135,12 +136,13 @@ func (s *state) endpoint(ws []*lang.Word, set string, anyway bool, o ir.Origin) 
 		labels = append(labels, a.label)
 		ps = append(ps, a.prefixes...)
 		only = a.set
+		members = append(members, a.set)
 	}
 	if !ok || len(ws) == 0 {
 		return ir.Endpoint{}, false
 	}
 	if len(ws) > 1 || only == nil {
-		only = s.addrSet(set, o, ps)
+		only = s.addrSet(set, o, ps, members...)
 	}
 	return ir.Endpoint{Label: origin(diag.Span{}, strings.Join(labels, ", ")).Label, Set: only}, true
 }

@@ -125,6 +125,8 @@ func (p *Policy) Dump() []byte {
 		feed := ""
 		if s.Feed != "" {
 			feed = fmt.Sprintf(" feed %q %s", s.Feed, s.Digest)
+		} else if s.HasFeed {
+			feed = " with a feed"
 		}
 		var shown []string
 		for _, p := range s.Prefixes[:min(len(s.Prefixes), maxDumped)] {

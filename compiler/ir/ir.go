@@ -78,7 +78,11 @@ type AddrSet struct {
 	Feed string
 	// Digest is "sha256:…" over the sorted prefixes of a feed, or "".
 	Digest string
-	Origin Origin
+	// HasFeed is set when any of the addresses come from a feed: on the feed's
+	// own set, on a network that contains a feed's, and on any other set made of
+	// such a one. Who publishes the feed decides what is in the set.
+	HasFeed bool
+	Origin  Origin
 }
 
 // Network is a named address set of the policy.
