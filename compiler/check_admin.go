@@ -40,7 +40,7 @@ var adminChecks = []Check{
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
-network world = 0.0.0.0/0, ::/0
+network world = 0.0.0.0/1, 128.0.0.0/1, ::/1, 8000::/1
 server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
 point box { role host of im  interface eth0 faces internet  nftables }
 allow network world to admin of im
@@ -161,7 +161,7 @@ allow network nodes to tcp/5701 of im
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
-network world = 0.0.0.0/0, ::/0
+network world = 0.0.0.0/1, 128.0.0.0/1, ::/1, 8000::/1
 server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
 point box { role host of im  interface eth0 faces internet  nftables }
 allow network world to proxy65 of im
@@ -236,7 +236,7 @@ allow network ops to tcp/9091 of im
 		Since:     "0.1",
 		Profile:   "strict",
 		Bad: `policy "p" { profile strict }
-network world = 0.0.0.0/0, ::/0
+network world = 0.0.0.0/1, 128.0.0.0/1, ::/1, 8000::/1
 server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
 point box { role host of chat  interface eth0 faces internet  nftables }
 allow network world to ssh of box

@@ -387,7 +387,7 @@ func (s *state) reachPeer(p *peerAddrs, item *lang.PeerItem, stated []*lang.Word
 		ok := true
 		var members []*ir.AddrSet
 		for _, w := range stated {
-			a, good := s.address(w)
+			a, good := s.peerAddress(w)
 			ok = ok && good
 			members = append(members, a.set)
 			for _, prefix := range a.prefixes {
@@ -545,6 +545,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 		return
 	}
 	end, ok := s.endpoint(from, "comp_"+name, true, o)
+	ok = s.componentAddresses(from) && ok
 	if !ok || !good || mode == "" {
 		return
 	}

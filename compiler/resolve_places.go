@@ -57,6 +57,10 @@ func (s *state) network(n *named, path []*named) {
 				s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.")
 				continue
 			}
+			if p.Bits() == 0 {
+				s.addRemedy("value-invalid", w.Span(), whole(p), "Write any where the network is used.")
+				continue
+			}
 			ps = append(ps, p)
 		case w.Text == "any" || w.Text == "internet":
 			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no part of a network", w.Text), "Use any in a from list, or internet behind faces.")

@@ -27,11 +27,91 @@ func (s *state) host(w *lang.Word) (netip.Addr, bool) {
 	case wrong != "":
 		s.addRemedy("value-invalid", w.Span(), wrong, "Write an IPv4 or IPv6 address.")
 		return a, false
-	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback():
-		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be the address of a machine on a network", a), "Write the address that others reach it by.")
+	}
+	if kind := noHost(netip.PrefixFrom(a, a.BitLen())); kind != "" {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be the address of a machine on a network: it is %s", a, kind), "Write the address that others reach it by.")
 		return a, false
 	}
 	return a, true
+}
+
+// noHosts are the blocks of addresses that no other machine on a network has.
+var noHosts = []struct {
+	block netip.Prefix
+	kind  string
+}{
+	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast (RFC 919 section 7)"},
+	{netip.MustParsePrefix("0.0.0.0/8"), "unspecified (RFC 1122 section 3.2.1.3)"},
+	{netip.MustParsePrefix("127.0.0.0/8"), ownMachine},
+	{netip.MustParsePrefix("224.0.0.0/4"), "multicast (RFC 5771)"},
+	{netip.MustParsePrefix("::/128"), "unspecified (RFC 4291 section 2.5.2)"},
+	{netip.MustParsePrefix("::1/128"), ownMachine},
+	{netip.MustParsePrefix("ff00::/8"), "multicast (RFC 4291 section 2.7)"},
+}
+
+const ownMachine = "loopback, which is every machine's own"
+
+// noHost says what kind of addresses p has that no other machine on a network
+// can have; "" is a prefix of hosts, or one so wide that it holds others too.
+func noHost(p netip.Prefix) string {
+	for _, n := range noHosts {
+		if n.block.Bits() <= p.Bits() && n.block.Contains(p.Addr()) {
+			return n.kind
+		}
+	}
+	return ""
+}
+
+// whole says why a prefix of length 0 cannot be written where a list of
+// addresses stands.
+func whole(p netip.Prefix) string {
+	family := "IPv4"
+	if p.Addr().Is6() {
+		family = "IPv6"
+	}
+	return fmt.Sprintf("%s is every %s address there is, which no list has to name", p, family)
+}
+
+// peerAddress reads a word that stands for the addresses of a peer: a server
+// has some, and not a part of the internet.
+func (s *state) peerAddress(w *lang.Word) (placeWord, bool) {
+	a, ok := s.address(w)
+	if !ok {
+		return a, false
+	}
+	for _, p := range a.prefixes {
+		widest := 16
+		if p.Addr().Is6() {
+			widest = 32
+		}
+		switch kind := noHost(p); {
+		case kind != "":
+			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be the address of a peer: it is %s", spell(p), kind), "Write the address that the peer's server is reached by.")
+			return placeWord{}, false
+		case p.Bits() < widest:
+			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is wider than /%d: a peer is a server, and not a part of the internet", p, widest),
+				"Write the addresses of the peer's server; where every server may federate, write default allow.")
+			return placeWord{}, false
+		}
+	}
+	return a, true
+}
+
+// componentAddresses reports words that stand for addresses which no component
+// can have. Loopback it has where it runs on the server's machine.
+func (s *state) componentAddresses(ws []*lang.Word) bool {
+	ok := true
+	for _, w := range ws {
+		p, wrong := parsePrefix(w.Text)
+		if _, name := s.names[w.Text]; name || wrong != "" {
+			continue
+		}
+		if kind := noHost(p); kind != "" && kind != ownMachine {
+			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be the address of a component: it is %s", spell(p), kind), "Write the address of the machine that the component runs on.")
+			ok = false
+		}
+	}
+	return ok
 }
 
 // hosts reads a list of machine addresses without repetition.
@@ -95,6 +175,10 @@ func (s *state) address(w *lang.Word) (placeWord, bool) {
 		p, wrong := parsePrefix(w.Text)
 		if wrong != "" {
 			s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.")
+			return placeWord{}, false
+		}
+		if p.Bits() == 0 {
+			s.addRemedy("value-invalid", w.Span(), whole(p), "Write any for every address; an interface faces internet, and a peer has addresses of its own.")
 			return placeWord{}, false
 		}
 		return placeWord{label: w.Text, prefixes: []netip.Prefix{p}}, true
