@@ -18,13 +18,22 @@ import (
 // loads the wanted ruleset into a namespace of its own for that, unless the
 // target has its canonical form already.
 func compare(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
-	if t.want == nil {
-		want, err := m.Desired(t.ruleset, t.skip)
-		if err != nil {
-			return nil, kernelError("prepare", err)
+	switch {
+	case t.want == nil && !live.Exists:
+		if err := t.load(m, t.large); err != nil {
+			return nil, err
 		}
-		t.want = want
+		t.lean = true
+	case t.want == nil || t.lean && live.Exists:
+		if err := t.load(m, t.skip); err != nil {
+			return nil, err
+		}
 	}
+	return differences(m, live, t)
+}
+
+// differences is compare for a target that has its canonical form.
+func differences(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
 	c := &comparison{t: t, live: live, want: t.want, liveUse: users(live), wantUse: users(t.want)}
 	if !live.Exists {
 		c.add(Change{

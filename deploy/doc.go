@@ -55,4 +55,16 @@
 // so a full or read-only disk refuses the apply and changes nothing. After a
 // crash at any moment the kernel holds the old or the new ruleset, and the next
 // command sees from the kernel which.
+//
+// # What is read of large sets
+//
+// Reading a set costs the kernel the square of its size. So the table carries a
+// digest of every set above 4096 elements, in a chain that no packet comes to.
+// By the digest, the kernel's own count and a sample that is looked up such a
+// set is compared where it is not read:
+//
+//	plan, drift, an apply that changes a table   ranges; addresses above 131072
+//	the check after a commit, a first install    every set above 4096 elements
+//
+// Everything else of the table is read back and compared as a whole, always.
 package deploy

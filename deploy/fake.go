@@ -141,12 +141,14 @@ func picture(r *nftables.Ruleset, skip func(set string, size int) bool, age time
 	for _, set := range r.Sets {
 		o := nftables.Object{Kind: "set", Name: set.Name}
 		o.Head = fmt.Sprintf("key_type=%v verdict=%v interval=%v dynamic=%v timeout=%d size=%d", set.Key, set.Verdict, set.Interval, set.Dynamic, set.Timeout, set.Size)
+		if len(set.Elements) > readIntervalMax {
+			o.Comment = digest(fmt.Append(nil, set.Elements))
+		}
 		switch {
 		case set.Dynamic:
 			o.Skipped, o.Note = true, set.Comment
 		case skip != nil && skip(set.Name, len(set.Elements)):
 			o.Skipped, o.Count, o.Note = true, len(set.Elements), set.Comment
-			o.Comment = digest(fmt.Append(nil, set.Elements))
 		default:
 			o.Note = set.Comment
 			for _, e := range set.Elements {

@@ -151,6 +151,8 @@ type target struct {
 	origins map[string]string
 	// want is the ruleset in canonical form.
 	want *nftables.Snapshot
+	// lean is set when want lacks the elements of all large sets.
+	lean bool
 }
 
 func newTarget(r *nftables.Ruleset, sets []*ir.AddrSet) *target {
@@ -164,15 +166,31 @@ func newTarget(r *nftables.Ruleset, sets []*ir.AddrSet) *target {
 // skip reports whether the elements of a set are not to be read, given how many
 // it has where it is read.
 func (t *target) skip(name string, size int) bool {
-	limit := readIntervalMax
 	s := t.sets[strings.TrimPrefix(name, newPrefix)]
-	if s != nil {
-		if !s.Interval {
-			limit = readHashMax
-		}
+	if s != nil && !s.Interval && max(size, len(s.Elements)) <= readHashMax {
+		return false
+	}
+	return t.large(name, size)
+}
+
+// large reports whether a set has a digest in the table. Where there is nothing
+// to tell apart one by one, because no table is there yet or the kernel has just
+// taken this one whole, digest, count and a sample are enough.
+func (t *target) large(name string, size int) bool {
+	if s := t.sets[strings.TrimPrefix(name, newPrefix)]; s != nil {
 		size = max(size, len(s.Elements))
 	}
-	return size > limit
+	return size > readIntervalMax
+}
+
+// load gives the target its canonical form.
+func (t *target) load(m Reader, skip func(set string, size int) bool) error {
+	want, err := m.Desired(t.ruleset, skip)
+	if err != nil {
+		return kernelError("prepare", err)
+	}
+	t.want, t.lean = want, false
+	return nil
 }
 
 // wanted is a Wanted with its ruleset and digests.
@@ -260,25 +278,28 @@ func textDiff(sit *situation, w *wanted) string {
 	var old []byte
 	if sit.applied != nil && sit.settled.Exists {
 		if t, err := sit.applied.target(); err == nil {
-			old = brief(t.ruleset)
+			old = brief(t.ruleset, t.skip)
 		}
 	}
+	skip := w.skip
+	if !sit.settled.Exists {
+		skip = w.large // all of it is new, and long
+	}
 	if old != nil || !sit.settled.Exists {
-		if d := CompareText("applied/xfwc.nft", "wanted/xfwc.nft", old, brief(w.ruleset)); d != "" {
+		if d := CompareText("applied/xfwc.nft", "wanted/xfwc.nft", old, brief(w.ruleset, skip)); d != "" {
 			return d
 		}
 	}
 	return CompareText("live", "wanted", canonicalText(sit.settled), canonicalText(w.want))
 }
 
-// brief is the text of a ruleset without the elements of sets too large to
-// read; their digests are in the comments.
-func brief(r *nftables.Ruleset) []byte {
-	t := newTarget(r, nil)
+// brief is the text of a ruleset without the elements of the sets that are
+// skipped.
+func brief(r *nftables.Ruleset, skip func(set string, size int) bool) []byte {
 	c := *r
 	c.Sets = slices.Clone(r.Sets)
 	for i, s := range c.Sets {
-		if t.skip(s.Name, 0) {
+		if skip(s.Name, len(s.Elements)) {
 			sc := *s
 			sc.Elements = nil
 			c.Sets[i] = &sc

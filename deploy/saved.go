@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,46 +83,56 @@ type savedTable struct {
 	Chains   []savedChain
 }
 
-// savedSet keeps plain addresses and ranges as short texts: feeds are long.
+// savedSet keeps plain addresses and ranges as one text, with spaces between
+// them: feeds are long.
 type savedSet struct {
 	nftables.Set
 	Elements []nftables.Element `json:",omitempty"`
-	Addrs    []string           `json:",omitempty"`
+	Addrs    string             `json:",omitempty"`
 }
 
 func saveSet(s *nftables.Set) savedSet {
 	out := savedSet{Set: *s}
 	out.Set.Elements = nil
-	for _, e := range s.Elements {
-		text, ok := addrElement(e)
-		if !ok {
-			out.Addrs, out.Elements = nil, s.Elements
+	text := make([]byte, 0, 16*len(s.Elements))
+	for i := range s.Elements {
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		var ok bool
+		if text, ok = appendAddrElement(text, &s.Elements[i]); !ok {
+			out.Elements = s.Elements
 			return out
 		}
-		out.Addrs = append(out.Addrs, text)
 	}
+	out.Addrs = string(text)
 	return out
 }
 
-// addrElement writes an element that is an address or a range and nothing else.
-func addrElement(e nftables.Element) (string, bool) {
+// appendAddrElement writes an element that is an address or a range and nothing
+// else.
+func appendAddrElement(text []byte, e *nftables.Element) ([]byte, bool) {
 	if len(e.Keys) != 1 || e.Do != "" || e.Chain != "" || e.Timeout != 0 {
-		return "", false
+		return text, false
 	}
-	k := e.Keys[0]
-	if !k.Addr.IsValid() || k != (nftables.KeyValue{Addr: k.Addr, AddrTo: k.AddrTo}) {
-		return "", false
+	k := &e.Keys[0]
+	if !k.Addr.IsValid() || k.Num != 0 || k.NumTo != 0 || k.Name != "" {
+		return text, false
 	}
+	text = k.Addr.AppendTo(text)
 	if k.AddrTo.IsValid() {
-		return k.Addr.String() + "-" + k.AddrTo.String(), true
+		text = k.AddrTo.AppendTo(append(text, '-'))
 	}
-	return k.Addr.String(), true
+	return text, true
 }
 
 func (s savedSet) set() (*nftables.Set, error) {
 	out := s.Set
 	out.Elements = s.Elements
-	for _, text := range s.Addrs {
+	if s.Addrs != "" {
+		out.Elements = make([]nftables.Element, 0, strings.Count(s.Addrs, " ")+1)
+	}
+	for text := range strings.FieldsSeq(s.Addrs) {
 		from, to, ranged := strings.Cut(text, "-")
 		var k nftables.KeyValue
 		var err error
@@ -138,12 +149,12 @@ func (s savedSet) set() (*nftables.Set, error) {
 	return &out, nil
 }
 
-// MarshalJSON writes the whole ruleset.
-func (s savedRuleset) MarshalJSON() ([]byte, error) {
+// table is the whole ruleset in the form that is written.
+func (s savedRuleset) table() *savedTable {
 	if s.Ruleset == nil {
-		return []byte("null"), nil
+		return nil
 	}
-	t := savedTable{Comment: s.Comment, Counters: s.Counters}
+	t := &savedTable{Comment: s.Comment, Counters: s.Counters}
 	for _, set := range s.Sets {
 		t.Sets = append(t.Sets, saveSet(set))
 	}
@@ -158,10 +169,10 @@ func (s savedRuleset) MarshalJSON() ([]byte, error) {
 		}
 		t.Chains = append(t.Chains, sc)
 	}
-	return json.Marshal(t)
+	return t
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads what table gives.
 func (s *savedRuleset) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		return nil
@@ -197,9 +208,57 @@ func (s *savedRuleset) UnmarshalJSON(b []byte) error {
 // it would have said about a session. Address sets are kept once each, however
 // many entries use them.
 type savedGuards struct {
-	Point  *ir.Point     `json:"point,omitempty"`
-	Guards []*ir.Guard   `json:"guards,omitempty"`
-	Sets   []*ir.AddrSet `json:"sets,omitempty"`
+	Point  *ir.Point   `json:"point,omitempty"`
+	Guards []*ir.Guard `json:"guards,omitempty"`
+	Sets   addrSetList `json:"sets,omitempty"`
+}
+
+// addrSetList are address sets, each written with its prefixes as one text.
+type addrSetList []*ir.AddrSet
+
+type savedAddrSet struct {
+	Name     string
+	Prefixes string `json:",omitempty"`
+	Origin   ir.Origin
+}
+
+// written is the list in the form that is written.
+func (l addrSetList) written() []savedAddrSet {
+	out := make([]savedAddrSet, len(l))
+	for i, s := range l {
+		text := make([]byte, 0, 19*len(s.Prefixes))
+		for j, p := range s.Prefixes {
+			if j > 0 {
+				text = append(text, ' ')
+			}
+			text = p.AppendTo(text)
+		}
+		out[i] = savedAddrSet{s.Name, string(text), s.Origin}
+	}
+	return out
+}
+
+// UnmarshalJSON reads what written gives.
+func (l *addrSetList) UnmarshalJSON(b []byte) error {
+	var saved []savedAddrSet
+	if err := json.Unmarshal(b, &saved); err != nil {
+		return err
+	}
+	for _, s := range saved {
+		set := &ir.AddrSet{Name: s.Name, Origin: s.Origin}
+		if s.Prefixes != "" {
+			set.Prefixes = make([]netip.Prefix, 0, strings.Count(s.Prefixes, " ")+1)
+		}
+		for text := range strings.FieldsSeq(s.Prefixes) {
+			p, err := netip.ParsePrefix(text)
+			if err != nil {
+				return err
+			}
+			set.Prefixes = append(set.Prefixes, p)
+		}
+		*l = append(*l, set)
+	}
+	return nil
 }
 
 // saveGuards copies what the point decides, without the flows and limits, which
@@ -305,14 +364,6 @@ type later[T any] struct {
 
 func known[T any](v T) later[T] { return later[T]{value: v, known: true} }
 
-// MarshalJSON writes the value.
-func (l later[T]) MarshalJSON() ([]byte, error) {
-	if l.known {
-		return json.Marshal(l.value)
-	}
-	return l.raw, nil
-}
-
 // UnmarshalJSON keeps the text.
 func (l *later[T]) UnmarshalJSON(b []byte) error {
 	l.raw = append(json.RawMessage(nil), b...)
@@ -327,6 +378,32 @@ func (l *later[T]) get() (T, error) {
 		l.known = true
 	}
 	return l.value, nil
+}
+
+// encode writes the record. The large parts are plain structs here: what a
+// MarshalJSON of their own would give is read once more at every level that it
+// stands below.
+func (r *record) encode() ([]byte, error) {
+	out := struct {
+		*record
+		Ruleset any `json:"ruleset"`
+		Guards  any `json:"guards"`
+	}{r, r.Ruleset.raw, r.Guards.raw}
+	if r.Ruleset.known {
+		out.Ruleset = r.Ruleset.value.table()
+	}
+	if r.Guards.known {
+		g := r.Guards.value
+		out.Guards = struct {
+			savedGuards
+			Sets []savedAddrSet `json:"sets,omitempty"`
+		}{g, g.Sets.written()}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(out)
+	return b.Bytes(), err
 }
 
 // target is the recorded ruleset as what a machine is compared with.

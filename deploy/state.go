@@ -65,7 +65,7 @@ type record struct {
 	Guards  later[savedGuards]  `json:"guards"`
 }
 
-const recordVersion = 1
+const recordVersion = 2
 
 // names of the files below the state directory; doc.go says what they hold.
 const (
@@ -198,6 +198,9 @@ type writer struct {
 	lock *os.File
 	// event holds what is the same in every journal line of this command.
 	event Event
+	// next is the record that this command has written as the next one: it need
+	// not be read again.
+	next *record
 }
 
 // openWriter creates the directory if need be and takes its lock. It waits for
@@ -361,7 +364,15 @@ func (w *writer) writeNext(r *record, text []byte) error {
 	if err := w.writeFile(nextFile+".nft", text); err != nil {
 		return err
 	}
-	return w.writeJSON(nextFile+".json", r)
+	b, err := r.encode()
+	if err != nil {
+		return &StateError{Op: "write", Path: w.path(nextFile + ".json"), Err: err}
+	}
+	if err := w.writeFile(nextFile+".json", b); err != nil {
+		return err
+	}
+	w.next = r
+	return w.sync()
 }
 
 // promoteNext makes the next record the applied one, and the applied one the
@@ -375,9 +386,11 @@ func (w *writer) promoteNext() error {
 	} else if err != nil {
 		return err
 	}
-	next, err := w.readRecord(nextFile)
-	if err != nil {
-		return err
+	next := w.next
+	if next == nil {
+		if next, err = w.readRecord(nextFile); err != nil {
+			return err
+		}
 	}
 	if applied != nil && next != nil && applied.RulesetDigest != next.RulesetDigest {
 		if err := w.renameRecord(appliedFile, previousFile); err != nil {
@@ -387,6 +400,7 @@ func (w *writer) promoteNext() error {
 	if err := w.renameRecord(nextFile, appliedFile); err != nil {
 		return err
 	}
+	w.next = nil
 	return w.sync()
 }
 
@@ -397,7 +411,10 @@ func (w *writer) renameRecord(from, to string) error {
 	return w.rename(from+".json", to+".json")
 }
 
-func (w *writer) removeNext() error { return w.remove(nextFile+".nft", nextFile+".json") }
+func (w *writer) removeNext() error {
+	w.next = nil
+	return w.remove(nextFile+".nft", nextFile+".json")
+}
 
 // log appends an event to the journal and waits until it is on disk.
 func (w *writer) log(now time.Time, e Event) error {
