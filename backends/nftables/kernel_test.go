@@ -59,7 +59,7 @@ func nft(stdin []byte, args ...string) (string, error) {
 func loadText(text []byte) error {
 	_, err := nft(text, "-f", "-")
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, text)
+		return fmt.Errorf("%w\n%s", err, text[:min(len(text), 10_000)])
 	}
 	return nil
 }
