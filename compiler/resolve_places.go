@@ -442,12 +442,18 @@ func (s *state) iface(pt *ir.Point, i *lang.InterfaceItem) {
 	})
 }
 
-// ifaceName checks what the kernel takes for an interface name: at most 15
-// bytes without white space, / and :.
+// ifaceName holds the name of an interface to at most 15 letters, digits and
+// _ . @ -. The kernel takes more (everything but white space, / and :), but what
+// an engine's file would read in another sense, such as $ or *, would give a
+// rule that never matches.
 func (s *state) ifaceName(w *lang.Word) {
 	t := w.Text
-	if len(t) > 15 || t == "." || t == ".." || strings.ContainsAny(t, "/:*") {
-		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no name of an interface", quoted(t)), "Write the name as ip link shows it: at most 15 characters.")
+	bad := func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_.@-", c))
+	}
+	if len(t) > 15 || t == "." || t == ".." || strings.ContainsFunc(t, bad) {
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no name of an interface", quoted(t)),
+			"Write the name as ip link shows it: at most 15 letters, digits and _ . @ -; an interface of another name has to be renamed.")
 	}
 }
 

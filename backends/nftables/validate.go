@@ -124,8 +124,11 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkInterface holds an interface name to what both nft and the kernel take.
-// A last '*' stands for every ending.
+// checkInterface holds an interface name to letters, digits and _ . @ -. The
+// kernel refuses '/', ':' and white space in one (dev_valid_name); what else it
+// takes could not stand in the text as it is (see safeText), and a name that is
+// written as another one matches nothing. With wildcard a last '*' stands for
+// every ending.
 func checkInterface(name string, wildcard bool) error {
 	base := name
 	if wildcard {
@@ -136,7 +139,7 @@ func checkInterface(name string, wildcard bool) error {
 	}
 	for i := range len(base) {
 		c := base[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"*/:\`, c) >= 0 {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_.@-", c) >= 0) {
 			return fmt.Errorf("interface %q: the character %q cannot be in an interface name here", name, c)
 		}
 	}
