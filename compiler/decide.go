@@ -56,7 +56,7 @@ func decideGuard(g *ir.Guard, pkt Packet) Decision {
 	if pkt.Established {
 		return Decision{Verdict: ir.Allow, Reason: "the conversation is established"}
 	}
-	if s := serviceOf(g, pkt); s != nil {
+	for _, s := range servicesOf(g, pkt) {
 		for _, e := range s.Entries {
 			if matches(e.Match, pkt) {
 				d := Decision{Verdict: e.Verdict, Entry: e, Service: s, Limits: e.Limits}
@@ -70,7 +70,9 @@ func decideGuard(g *ir.Guard, pkt Packet) Decision {
 				return d
 			}
 		}
-		return Decision{Verdict: s.Rest.Verdict, Entry: s.Rest, Service: s, Reason: "no statement allows it"}
+		if s.Rest.Verdict != ir.Untouched {
+			return Decision{Verdict: s.Rest.Verdict, Entry: s.Rest, Service: s, Reason: "no statement allows it"}
+		}
 	}
 	if g.Exclusive {
 		return Decision{Verdict: ir.Deny, Reason: "the point is exclusive and no statement allows it"}
@@ -78,27 +80,24 @@ func decideGuard(g *ir.Guard, pkt Packet) Decision {
 	return Decision{Verdict: ir.Untouched, Reason: "no statement of the policy speaks of this port"}
 }
 
-// serviceOf finds the service whose key holds the packet: keys by destination
-// address first, then by port alone, then by source address.
-func serviceOf(g *ir.Guard, pkt Packet) *ir.ServiceGuard {
-	find := func(holds func(*ir.ServiceGuard) bool) *ir.ServiceGuard {
-		for _, s := range g.Services {
-			if portIn(s.Ports, pkt.Proto, pkt.DstPort) && holds(s) {
-				return s
-			}
-		}
-		return nil
-	}
+// servicesOf finds the services whose keys hold the packet, at most one of each
+// kind of key: by destination address first, then by port alone, then by source
+// address.
+func servicesOf(g *ir.Guard, pkt Packet) []*ir.ServiceGuard {
+	var found []*ir.ServiceGuard
 	for _, holds := range []func(*ir.ServiceGuard) bool{
 		func(s *ir.ServiceGuard) bool { return !s.BySource && s.Addrs != nil && contains(s.Addrs, pkt.Dst) },
 		func(s *ir.ServiceGuard) bool { return s.Addrs == nil },
 		func(s *ir.ServiceGuard) bool { return s.BySource && contains(s.Addrs, pkt.Src) },
 	} {
-		if s := find(holds); s != nil {
-			return s
+		for _, s := range g.Services {
+			if portIn(s.Ports, pkt.Proto, pkt.DstPort) && holds(s) {
+				found = append(found, s)
+				break
+			}
 		}
 	}
-	return nil
+	return found
 }
 
 func portIn(ps []ir.PortSpan, proto ir.Proto, port uint16) bool {

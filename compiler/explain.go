@@ -267,13 +267,14 @@ func RunTests(p *ir.Policy) []TestResult {
 // runTest judges one expectation; it stops at the first packet that contradicts it.
 func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
 	r := TestResult{Test: t, OK: true}
+	ports := portsOf(p, t)
 	for _, dst := range testTargets(t) {
 		own := machineAt(p, dst)
 		for _, src := range sourcesOf(t, cuts) {
 			if src.Is4() != dst.Is4() || own != nil && machineAt(p, src) == own {
 				continue // a machine reaches itself over the loopback interface
 			}
-			for _, port := range portsOf(t) {
+			for _, port := range ports {
 				ex := Explain(p, Packet{Proto: t.Proto, Src: src, Dst: dst, DstPort: port})
 				if t.Kind == ir.ExpectAllow && t.From.Any && deniedAsBogon(ex) {
 					continue // `any` that may pass is every source that can exist
@@ -310,17 +311,37 @@ func testTargets(t *ir.Test) []netip.Addr {
 	return as
 }
 
-// portsOf gives both ends of every port range: guards cut ranges only where
-// some statement names a port, which a test of a range has to name as well.
-func portsOf(t *ir.Test) []uint16 {
+// portsOf picks one port of every part of the test's ports that the policy
+// judges alike: where any service or confinement of a guard begins, and just
+// behind where it ends, a new part begins.
+func portsOf(p *ir.Policy, t *ir.Test) []uint16 {
+	var starts []int
+	add := func(ps []ir.PortSpan) {
+		for _, s := range ps {
+			if s.Proto == t.Proto {
+				starts = append(starts, int(s.From), int(s.To)+1)
+			}
+		}
+	}
+	for _, g := range p.Guards {
+		for _, s := range g.Services {
+			add(s.Ports)
+		}
+		for _, e := range g.Confine {
+			add(e.Match.DstPorts)
+		}
+	}
 	var ps []uint16
 	for _, s := range t.Ports {
 		ps = append(ps, s.From)
-		if s.To != s.From {
-			ps = append(ps, s.To)
+		for _, n := range starts {
+			if int(s.From) < n && n <= int(s.To) {
+				ps = append(ps, uint16(n))
+			}
 		}
 	}
-	return ps
+	slices.Sort(ps)
+	return slices.Compact(ps)
 }
 
 // sourceCuts lists the addresses at which the policy's judgement of a source
@@ -447,6 +468,11 @@ func sourcesOf(t *ir.Test, cuts []netip.Addr) []netip.Addr {
 func testFindings(p *ir.Policy) []diag.Finding {
 	var fs []diag.Finding
 	for _, r := range RunTests(p) {
+		if r.Packets == 0 {
+			fs = append(fs, diag.New("test-empty", r.Test.Origin.Span,
+				fmt.Sprintf("test %q: no packet is like this, so the line says nothing", r.Test.Name)))
+			continue
+		}
 		if r.OK {
 			continue
 		}

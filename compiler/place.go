@@ -29,7 +29,7 @@ func place(p *ir.Policy) []diag.Finding {
 	}
 	var fs []diag.Finding
 	for _, f := range p.Flows {
-		if held[f] {
+		if held[f] || staysWithin(p, f) {
 			continue
 		}
 		fd := diag.New("ledger-none", f.Origin.Span,
@@ -37,6 +37,13 @@ func place(p *ir.Policy) []diag.Finding {
 		fs = append(fs, fd)
 	}
 	return fs
+}
+
+// staysWithin reports whether both ends of the flow are addresses of one point
+// with a packet filter: it then uses the loopback interface, which is left
+// alone and which nobody else reaches.
+func staysWithin(p *ir.Policy, f *ir.Flow) bool {
+	return slices.ContainsFunc(p.Points, func(pt *ir.Point) bool { return pt.Engine("nftables") != nil && pt.Keeps(f) })
 }
 
 // placing is the work on one point.
@@ -122,7 +129,7 @@ func (pl *placing) machines() []machine {
 		m := machine{set: s.Set, server: s, label: s.Name}
 		for _, pt := range pl.p.Points {
 			if pt.Server == s {
-				m.point = pt
+				m.point, m.set = pt, pt.Set // the server's addresses and the host's own
 			}
 		}
 		ms = append(ms, m)
@@ -247,19 +254,15 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 			if m.hostwide && m.server == nil && pl.pt.Role == ir.Host {
 				allows = append(allows, claim{f, f.Ports})
 			}
-		case f.Outbound:
+		case f.To.Any || !reaches(f, m):
+		case f.Outbound && f.Kind != ir.Component:
+			// Whom a server accepts federation from is for its own statement to say.
 		case f.From.Set != nil && pl.pt.Set != nil && within(f.From.Set, pl.pt.Set):
 			// The point itself opens it: that is judged on output. Anything that
 			// comes in with the point's own source address is forged.
-		case reaches(f, m) && !f.To.Any:
+		default:
 			allows = append(allows, claim{f, f.Ports})
 		}
-	}
-	for _, f := range denies {
-		guarded = append(guarded, f.Ports...)
-	}
-	for _, c := range allows {
-		guarded = append(guarded, c.ports...)
 	}
 	// An allow statement names a network that the limits of a service are not
 	// meant for (XEP-0205 section 5), so it is judged before the service
@@ -268,14 +271,18 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 		return cmp.Compare(boolRank(a.flow.Kind != ir.Access), boolRank(b.flow.Kind != ir.Access))
 	})
 	var services []*ir.ServiceGuard
-	for _, cl := range classes(guarded, allows) {
+	for _, cl := range classes(guarded, allows, denies) {
 		s := &ir.ServiceGuard{Ports: cl.ports}
 		if !m.hostwide {
 			s.Addrs = m.set
 		}
-		if len(cl.flows) > 0 {
+		for _, f := range cl.denies {
+			pl.held[f] = true
+		}
+		switch {
+		case len(cl.flows) > 0:
 			s.Name = pl.serviceName(className(cl.flows))
-			s.Entries = append(s.Entries, pl.denyEntries(denies, cl.ports)...)
+			s.Entries = append(s.Entries, denyEntries(cl.denies)...)
 			if pl.bogons != nil && admitsAny(cl.flows) {
 				s.Entries = append(s.Entries, pl.bogonEntry())
 			}
@@ -284,18 +291,20 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 				s.Entries = append(s.Entries, pl.allowEntries(f)...)
 			}
 			s.Rest = rest(s.Name, leading(cl.flows).Block)
-		} else {
+		case cl.guarded:
 			// Ports of the software that no statement opens: closed, so that a
 			// listener somebody forgot is not reachable by accident.
 			s.Name = pl.serviceName("closed_" + m.label)
 			s.Rest = rest(s.Name, m.origin())
+		default:
+			// Only deny statements speak of the port: all others may still use it.
+			named := slices.DeleteFunc(slices.Clone(cl.denies), func(f *ir.Flow) bool { return len(f.Ports) == 0 })
+			s.Name = pl.serviceName(named[0].ID)
+			s.Entries = denyEntries(named)
+			s.Rest = rest(s.Name, named[0].Origin)
+			s.Rest.Verdict, s.Rest.Log = ir.Untouched, false
 		}
 		services = append(services, s)
-	}
-	if len(services) > 0 {
-		for _, f := range denies {
-			pl.held[f] = true
-		}
 	}
 	return services
 }
@@ -356,14 +365,12 @@ func admitsAny(flows []*ir.Flow) bool {
 	return slices.ContainsFunc(flows, func(f *ir.Flow) bool { return f.From.Any })
 }
 
-// denyEntries are the deny statements that speak of the ports. They come before
-// every allow: the order of statements in the file never changes a verdict.
-func (pl *placing) denyEntries(denies []*ir.Flow, ports []ir.PortSpan) []*ir.Entry {
+// denyEntries are the deny statements that speak of a class of ports. They come
+// before every allow: the order of statements in the file never changes a
+// verdict.
+func denyEntries(denies []*ir.Flow) []*ir.Entry {
 	var es []*ir.Entry
 	for _, f := range denies {
-		if len(f.Ports) > 0 && !covers(f.Ports, ports) {
-			continue
-		}
 		es = append(es, &ir.Entry{
 			ID: f.ID, Match: ir.Match{Src: f.From.Set}, Verdict: ir.Deny, Log: true,
 			Early: len(f.Ports) == 0 && !f.From.Any, Flow: f, Origin: f.Origin,
@@ -398,9 +405,8 @@ func (pl *placing) allowEntries(f *ir.Flow) []*ir.Entry {
 	// (RFC 6762 sections 5.5 and 11).
 	u := *e
 	u.Match.Groups = nil
-	u.Match.Dst = pl.pt.Set
-	if u.Match.Dst != nil && len(u.Match.Dst.Prefixes) == 0 {
-		u.Match.Dst = nil
+	if len(pl.pt.Set.Prefixes) > 0 {
+		u.Match.Dst = onLink(pl.pt.Set) // its link-local address is its own, too
 	}
 	return []*ir.Entry{e, &u}
 }
@@ -416,7 +422,7 @@ func onLink(s *ir.AddrSet) *ir.AddrSet {
 	if s == nil {
 		return nil
 	}
-	return union(s.Name+"_link", s.Origin, s.Prefixes, []netip.Prefix{
+	return union("link_"+s.Name, s.Origin, s.Prefixes, []netip.Prefix{
 		netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"),
 	})
 }
@@ -444,18 +450,18 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		case f.Verdict == ir.Allow && f.Outbound && m.server != nil && f.Server == m.server:
 			// A peer may have moved to 80 or 443 by SRV. Judging those ports would
 			// cut the machine's ordinary web traffic, so they are left untouched.
-			if !covers(webPorts, f.Ports) {
-				allows = append(allows, claim{f, f.Ports})
-			} else {
-				pl.held[f] = true
+			pl.held[f] = true
+			if ports := without(f.Ports, webPorts); len(ports) > 0 {
+				allows = append(allows, claim{f, ports})
 			}
 		}
 	}
+	guarded = without(guarded, webPorts)
 	for _, c := range allows {
 		guarded = append(guarded, c.ports...)
 	}
 	var services []*ir.ServiceGuard
-	for _, cl := range classes(guarded, allows) {
+	for _, cl := range classes(guarded, allows, nil) {
 		s := &ir.ServiceGuard{Ports: cl.ports}
 		if !m.hostwide {
 			s.Addrs, s.BySource = m.set, true
@@ -470,7 +476,6 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 				})
 			}
 			for _, f := range cl.flows {
-				pl.held[f] = true
 				e := &ir.Entry{ID: f.ID, Verdict: ir.Allow, Limits: f.Limits, Flow: f, Origin: f.Origin}
 				e.Match.Dst = f.To.Set
 				if !m.hostwide {
@@ -488,7 +493,7 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		services = append(services, s)
 	}
 	if m.hostwide {
-		services = append(services, pl.legsOut()...)
+		services = append(services, pl.legsOut(guarded)...)
 		if s := pl.mdnsOut(); s != nil {
 			services = append(services, s)
 		}
@@ -498,26 +503,52 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 
 var webPorts = []ir.PortSpan{{Proto: ir.TCP, From: 80, To: 80}, {Proto: ir.TCP, From: 443, To: 443}}
 
-// legsOut pins the clear legs that start at this point: towards the servers it
-// proxies for, it may open the leg's port and what anybody may, and no other
-// port of theirs.
-func (pl *placing) legsOut() []*ir.ServiceGuard {
-	var services []*ir.ServiceGuard
-	for _, srv := range pl.p.Servers {
-		if pl.pt.Server == srv {
-			continue
-		}
-		var allows []claim
-		starts := false
-		for _, f := range pl.p.Flows {
-			if f.Verdict != ir.Allow || f.Outbound || f.Server != srv || !reaches(f, machine{set: srv.Set}) {
+// without takes ports out of a list.
+func without(ps, out []ir.PortSpan) []ir.PortSpan {
+	for _, o := range out {
+		var left []ir.PortSpan
+		for _, p := range ps {
+			if p.Proto != o.Proto || p.To < o.From || o.To < p.From {
+				left = append(left, p)
 				continue
 			}
-			own := f.From.Set != nil && len(pl.pt.Set.Prefixes) > 0 && within(pl.pt.Set, f.From.Set)
-			if own || f.From.Any {
-				allows = append(allows, claim{f, f.Ports})
+			if p.From < o.From {
+				left = append(left, ir.PortSpan{Proto: p.Proto, From: p.From, To: o.From - 1})
 			}
-			starts = starts || own
+			if p.To > o.To {
+				left = append(left, ir.PortSpan{Proto: p.Proto, From: o.To + 1, To: p.To})
+			}
+		}
+		ps = left
+	}
+	return ps
+}
+
+// legsOut pins the clear legs that start at this point: towards the servers it
+// proxies for, it may open the leg's port and what anybody may, and no other
+// port of theirs. A point that hosts a server itself may have other business
+// with another server: there only the legs are judged, and the ports in own,
+// which its own server's statements judge, are left to them.
+func (pl *placing) legsOut(own []ir.PortSpan) []*ir.ServiceGuard {
+	var services []*ir.ServiceGuard
+	for _, srv := range pl.p.Servers {
+		if pl.pt.Server == srv || len(pl.pt.Set.Prefixes) == 0 {
+			continue
+		}
+		there := machine{set: srv.Set, server: srv}
+		var allows []claim
+		var denies []*ir.Flow
+		starts := false
+		for _, f := range pl.p.Flows {
+			mine := f.From.Set != nil && overlaps(pl.pt.Set, f.From.Set)
+			switch {
+			case f.Outbound || !reaches(f, there) || !mine && !f.From.Any:
+			case f.Verdict == ir.Deny:
+				denies = append(denies, f)
+			case !f.To.Any:
+				allows = append(allows, claim{f, without(f.Ports, own)})
+				starts = starts || mine
+			}
 		}
 		if !starts {
 			continue
@@ -526,23 +557,30 @@ func (pl *placing) legsOut() []*ir.ServiceGuard {
 		for _, l := range srv.Listeners {
 			guarded = append(guarded, l.Port)
 		}
-		for _, c := range allows {
-			guarded = append(guarded, c.ports...)
+		if pl.pt.Server != nil {
+			guarded = nil
 		}
-		for _, cl := range classes(guarded, allows) {
+		for _, cl := range classes(without(guarded, own), allows, denies) {
+			if len(cl.flows) == 0 && !cl.guarded {
+				continue // what is only denied is denied where it arrives
+			}
 			s := &ir.ServiceGuard{Ports: cl.ports, Addrs: srv.Set}
 			origin := srv.Origin
 			if len(cl.flows) > 0 {
 				s.Name = pl.serviceName(cl.flows[0].ID + "_out")
-				origin = leading(cl.flows).Block
-			} else if pl.pt.Server != nil {
-				continue // it may well federate with that server: its own ports decide
+				origin = cl.flows[0].Origin
 			} else {
 				s.Name = pl.serviceName("closed_" + srv.Name + "_out")
 			}
+			for _, f := range cl.denies {
+				pl.held[f] = true
+				s.Entries = append(s.Entries, &ir.Entry{ID: f.ID + "-out", Match: ir.Match{Src: f.From.Set},
+					Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin})
+			}
 			for _, f := range cl.flows {
 				pl.held[f] = true
-				s.Entries = append(s.Entries, &ir.Entry{ID: f.ID + "-out", Verdict: ir.Allow, Flow: f, Origin: f.Origin})
+				s.Entries = append(s.Entries, &ir.Entry{ID: f.ID + "-out", Match: ir.Match{Src: f.From.Set},
+					Verdict: ir.Allow, Flow: f, Origin: f.Origin})
 			}
 			s.Rest = rest(s.Name, origin)
 			services = append(services, s)
@@ -598,48 +636,40 @@ type confined struct {
 // confinements lists the machine's component ports. XEP-0114 links are clear
 // text and let the component speak for every user of its domain, so a stranger
 // is kept out even from a conversation that was established before the policy.
-// A port that anybody may use cannot be confined.
-func (pl *placing) confinements(m machine, outbound bool) []confined {
+// A port that anybody may use cannot be confined. Where the server dials the
+// component there is nothing to confine: which conversations it may open is
+// judged when it opens them.
+func (pl *placing) confinements(m machine) []confined {
 	if m.server == nil {
 		return nil
 	}
 	var claims []claim
+	var all []ir.PortSpan
 	for _, f := range pl.p.Flows {
-		if f.Kind == ir.Component && f.Verdict == ir.Allow && f.Server == m.server && f.Outbound == outbound {
+		if f.Kind == ir.Component && f.Verdict == ir.Allow && f.Server == m.server && !f.Outbound {
 			claims = append(claims, claim{f, f.Ports})
+			all = append(all, f.Ports...)
 		}
 	}
-	var all []ir.PortSpan
-	for _, c := range claims {
-		all = append(all, c.ports...)
-	}
 	var cs []confined
-	for _, cl := range classes(all, claims) {
+	for _, cl := range classes(all, claims, nil) {
 		c := confined{ports: cl.ports, flows: cl.flows}
 		var parts [][]netip.Prefix
 		open := false
 		for _, f := range pl.p.Flows {
-			if f.Verdict != ir.Allow || f.Outbound != outbound || f.Server != m.server || !intersects(f.Ports, cl.ports) {
+			if f.Verdict != ir.Allow || f.Outbound || f.To.Any || !reaches(f, m) || !intersects(f.Ports, cl.ports) {
 				continue
 			}
-			far := f.From
-			if outbound {
-				far = f.To
-			}
-			if far.Any || far.Set == nil {
+			if f.From.Any || f.From.Set == nil {
 				open = true
 				break
 			}
-			parts = append(parts, far.Set.Prefixes)
+			parts = append(parts, f.From.Set.Prefixes)
 		}
 		if open {
 			continue
 		}
-		dir := "in"
-		if outbound {
-			dir = "out"
-		}
-		name := fmt.Sprintf("confine_%s_%s_%s", dir, strings.ReplaceAll(m.label, "-", "_"), portName(cl.ports))
+		name := fmt.Sprintf("confine_%s_%s", strings.ReplaceAll(m.label, "-", "_"), portName(cl.ports))
 		c.people = union(name, cl.flows[0].Origin, parts...)
 		cs = append(cs, c)
 	}
@@ -662,7 +692,7 @@ func portName(ps []ir.PortSpan) string {
 // it holds both directions of the forwarded conversation.
 func (pl *placing) confineIn(m machine, forward bool) []*ir.Entry {
 	var es []*ir.Entry
-	for _, c := range pl.confinements(m, false) {
+	for _, c := range pl.confinements(m) {
 		f := c.flows[0]
 		e := &ir.Entry{ID: "confine-" + f.ID, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin}
 		e.Match = ir.Match{Src: c.people, SrcNot: true, DstPorts: c.ports}
@@ -678,19 +708,13 @@ func (pl *placing) confineIn(m machine, forward bool) []*ir.Entry {
 	return es
 }
 
-// confineOut keeps what leaves a component port, or is dialled towards a
-// component, to the components of the policy.
+// confineOut keeps what leaves a component port to the components of the policy.
 func (pl *placing) confineOut(m machine) []*ir.Entry {
 	var es []*ir.Entry
-	for _, c := range pl.confinements(m, false) {
+	for _, c := range pl.confinements(m) {
 		f := c.flows[0]
 		es = append(es, &ir.Entry{ID: "confine-" + f.ID + "-out", Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
 			Match: ir.Match{Dst: c.people, DstNot: true, SrcPorts: c.ports}})
-	}
-	for _, c := range pl.confinements(m, true) {
-		f := c.flows[0]
-		es = append(es, &ir.Entry{ID: "confine-" + f.ID, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
-			Match: ir.Match{Dst: c.people, DstNot: true, DstPorts: c.ports}})
 	}
 	return es
 }
@@ -728,7 +752,13 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 		}
 	}
 	for _, n := range pl.p.Networks {
-		remove(n.Set)
+		// A network that is only ever refused need not come from anywhere.
+		refused := slices.ContainsFunc(pl.p.Flows, func(f *ir.Flow) bool {
+			return f.Verdict == ir.Deny && f.From.Set != nil && within(n.Set, f.From.Set)
+		})
+		if !refused {
+			remove(n.Set)
+		}
 	}
 	for _, s := range pl.p.Servers {
 		remove(s.Set)
@@ -775,16 +805,18 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 	return newSet("bogons", o, set.Prefixes())
 }
 
-// class is a set of ports that the same flows speak of.
+// class is a set of ports that the same statements speak of.
 type class struct {
-	ports []ir.PortSpan
-	flows []*ir.Flow
+	ports   []ir.PortSpan
+	flows   []*ir.Flow // that allow, in policy order
+	denies  []*ir.Flow // that deny: these ports, or all
+	guarded bool       // closed unless a flow opens it
 }
 
-// classes cuts the port space into the smallest classes: within one class every
-// port has the same list of flows, in policy order. Ports in guarded that no
-// flow claims form one class without flows.
-func classes(guarded []ir.PortSpan, claims []claim) []class {
+// classes cuts the port space into the smallest classes: within one class the
+// same flows and the same deny statements speak of every port. A deny without
+// ports speaks of whatever another statement or the software speaks of.
+func classes(guarded []ir.PortSpan, claims []claim, denies []*ir.Flow) []class {
 	var out []class
 	for _, proto := range []ir.Proto{ir.TCP, ir.UDP} {
 		var cuts []int
@@ -799,30 +831,45 @@ func classes(guarded []ir.PortSpan, claims []claim) []class {
 		for _, c := range claims {
 			add(c.ports)
 		}
+		for _, f := range denies {
+			add(f.Ports)
+		}
 		slices.Sort(cuts)
 		cuts = slices.Compact(cuts)
 		for i := 0; i+1 < len(cuts); i++ {
 			from, to := cuts[i], cuts[i+1]-1
-			span := ir.PortSpan{Proto: proto, From: uint16(from), To: uint16(to)}
-			var flows []*ir.Flow
-			for _, c := range claims {
-				if covers(c.ports, []ir.PortSpan{span}) {
-					flows = append(flows, c.flow)
+			span := []ir.PortSpan{{Proto: proto, From: uint16(from), To: uint16(to)}}
+			c := class{guarded: covers(guarded, span)}
+			for _, cl := range claims {
+				if covers(cl.ports, span) {
+					c.flows = append(c.flows, cl.flow)
 				}
 			}
-			if len(flows) == 0 && !covers(guarded, []ir.PortSpan{span}) {
+			spoken := c.guarded || len(c.flows) > 0
+			for _, f := range denies {
+				if covers(f.Ports, span) && len(f.Ports) > 0 {
+					spoken = true
+				}
+				if len(f.Ports) == 0 || covers(f.Ports, span) {
+					c.denies = append(c.denies, f)
+				}
+			}
+			if !spoken {
 				continue
 			}
-			at := slices.IndexFunc(out, func(c class) bool { return slices.Equal(c.flows, flows) })
+			c.guarded = c.guarded || len(c.flows) > 0
+			at := slices.IndexFunc(out, func(o class) bool {
+				return o.guarded == c.guarded && slices.Equal(o.flows, c.flows) && slices.Equal(o.denies, c.denies)
+			})
 			if at < 0 {
-				out = append(out, class{flows: flows})
+				out = append(out, c)
 				at = len(out) - 1
 			}
 			ps := out[at].ports
 			if n := len(ps); n > 0 && ps[n-1].Proto == proto && int(ps[n-1].To)+1 == from {
 				ps[n-1].To = uint16(to)
 			} else {
-				out[at].ports = append(ps, span)
+				out[at].ports = append(ps, span[0])
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func (Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
 func Build(p *ir.Policy, pt *ir.Point) (*Ruleset, []ir.LedgerEntry) {
 	b := &builder{
 		r:    &Ruleset{Comment: "policy " + p.Name + ", point " + pt.Name},
-		sets: map[string]*Set{}, counters: map[string]bool{}, chains: map[string]*Chain{},
+		sets: map[string]any{}, counters: map[string]bool{}, chains: map[string]*Chain{},
 	}
 	early := b.early(p, pt)
 	var bases []*Chain
@@ -72,7 +72,8 @@ func Build(p *ir.Policy, pt *ir.Point) (*Ruleset, []ir.LedgerEntry) {
 
 type builder struct {
 	r        *Ruleset
-	sets     map[string]*Set
+	sets     map[string]any         // what a set was made for, by name
+	addrs    map[addrSetOf][]string // names of the sets that are made
 	counters map[string]bool
 	chains   map[string]*Chain
 }
@@ -120,6 +121,34 @@ func (c *Chain) addFixed(note string, stmts ...Stmt) {
 	c.Rules = append(c.Rules, &Rule{Stmts: stmts, Comment: note})
 }
 
+// setName gives the name under which owner has its set, and whether the set has
+// to be made. Names are made from the policy's names, and two of those can come
+// together in one spelling: the second gets a number, because a set that two
+// things shared by accident would let the one's sources into the other.
+func (b *builder) setName(base, suffix string, owner any) (name string, fresh bool) {
+	for i := 1; ; i++ {
+		name = base + suffix
+		if i > 1 {
+			name = fmt.Sprintf("%s_%d%s", base, i, suffix)
+		}
+		made := b.sets[name]
+		if made == nil {
+			b.sets[name] = owner
+			return name, true
+		}
+		if made == owner || sameAddrs(made, owner) {
+			return name, false
+		}
+	}
+}
+
+// sameAddrs reports whether both are address sets with the same members.
+func sameAddrs(a, b any) bool {
+	x, ok := a.(*ir.AddrSet)
+	y, ok2 := b.(*ir.AddrSet)
+	return ok && ok2 && slices.Equal(x.Prefixes, y.Prefixes)
+}
+
 // drops writes the end of a denial: a log line at a limited rate, then the
 // counter and the drop. Two rules, because a limit that is used up must stop
 // the log line and not the drop.
@@ -159,6 +188,10 @@ func (b *builder) guard(g *ir.Guard) *Chain {
 	base.addFixed("established conversations", MatchEstablished{}, Verdict{Kind: Accept})
 	b.dispatch(base, g)
 	if g.Exclusive {
+		// The policy speaks of TCP and UDP. Without ICMP neither IPv6 nor path MTU
+		// discovery works (RFC 4890 section 4.3, 4.4), so it is left alone.
+		base.addFixed("ICMP is left alone", MatchL4Proto{Proto: "icmp"}, Verdict{Kind: Accept})
+		base.addFixed("ICMPv6 is left alone, RFC 4890", MatchL4Proto{Proto: "ipv6-icmp"}, Verdict{Kind: Accept})
 		o := g.Point.Origin
 		b.drops(base, "exclusive-"+hook, true, o)
 	}
@@ -201,10 +234,14 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 	}
 	for _, s := range g.Services {
 		c := b.service(prefix, s)
+		do := Goto
+		if s.Rest.Verdict == ir.Untouched {
+			do = Jump // what no entry decides comes back and is judged further
+		}
 		if s.Addrs == nil {
 			m := target("ports", 0)
 			for _, ps := range s.Ports {
-				m.set.addVerdict(c.Name, ps)
+				m.set.addVerdict(do, c.Name, ps)
 			}
 			continue
 		}
@@ -219,7 +256,7 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 				}
 				m := target(kind, f)
 				for _, ps := range s.Ports {
-					m.set.addVerdict(c.Name, ps, addrValue(pfx))
+					m.set.addVerdict(do, c.Name, ps, addrValue(pfx))
 				}
 			}
 		}
@@ -268,7 +305,7 @@ func addrValue(p netip.Prefix) KeyValue {
 // Protocol numbers, RFC 9293 and RFC 768.
 var protoNumber = map[ir.Proto]uint16{ir.TCP: 6, ir.UDP: 17}
 
-func (s *Set) addVerdict(chain string, ps ir.PortSpan, addr ...KeyValue) {
+func (s *Set) addVerdict(do VerdictKind, chain string, ps ir.PortSpan, addr ...KeyValue) {
 	port := KeyValue{Num: ps.From}
 	if ps.To != ps.From {
 		port.NumTo = ps.To
@@ -280,16 +317,12 @@ func (s *Set) addVerdict(chain string, ps ir.PortSpan, addr ...KeyValue) {
 		}
 	}
 	keys := append(slices.Clone(addr), KeyValue{Num: protoNumber[ps.Proto]}, port)
-	s.Elements = append(s.Elements, Element{Keys: keys, Do: Goto, Chain: chain})
+	s.Elements = append(s.Elements, Element{Keys: keys, Do: do, Chain: chain})
 }
 
 // service writes the chain of one service: its entries, then its rest.
 func (b *builder) service(prefix string, s *ir.ServiceGuard) *Chain {
-	name := prefix + s.Name
-	c, fresh := b.addChain(name)
-	if !fresh {
-		return c
-	}
+	c, _ := b.addChain(prefix + s.Name) // service names are unique in a guard
 	for _, e := range s.Entries {
 		if e.Verdict == ir.Allow && e.Match.Anything() {
 			b.allow(c, prefix, e)
@@ -304,7 +337,9 @@ func (b *builder) service(prefix string, s *ir.ServiceGuard) *Chain {
 			b.allow(c, prefix, e)
 		}
 	}
-	b.drops(c, s.Rest.ID, s.Rest.Log, s.Rest.Origin)
+	if s.Rest.Verdict == ir.Deny {
+		b.drops(c, s.Rest.ID, s.Rest.Log, s.Rest.Origin)
+	}
 	return c
 }
 
@@ -349,10 +384,11 @@ func (b *builder) limit(c *Chain, l *ir.Limit) {
 		meters = []meter{{V4, IPv4Addr, sourcesSize}, {V6, IPv6Addr, sourcesSize}}
 	}
 	for _, m := range meters {
-		name := ident(l.ID)
+		suffix := ""
 		if m.f != 0 {
-			name = fmt.Sprintf("%s_v%d", name, m.f)
+			suffix = fmt.Sprintf("_v%d", m.f)
 		}
+		name, fresh := b.setName(ident(l.ID), suffix, l)
 		set := &Set{Name: name, Key: []KeyType{m.key}, Dynamic: true, Size: m.size}
 		var stmt Stmt = MeterConnections{Family: m.f, Set: name, Over: l.Count}
 		if l.Kind == ir.Attempts {
@@ -363,8 +399,7 @@ func (b *builder) limit(c *Chain, l *ir.Limit) {
 			set.Timeout = refill(rate)
 			stmt = MeterRate{Family: m.f, Set: name, Rate: rate}
 		}
-		if b.sets[name] == nil {
-			b.sets[name] = set
+		if fresh {
 			b.r.Sets = append(b.r.Sets, set)
 		}
 		c.add(l.Origin, []Stmt{stmt, b.denial(l.ID, true, l.Origin)})
@@ -505,8 +540,56 @@ const splitAbove = 256
 // addrSets makes the named sets that hold one family of an address set, and
 // returns their names: none when the family has no member.
 func (b *builder) addrSets(s *ir.AddrSet, f Family) []string {
-	var hosts, nets []netip.Prefix
-	for _, p := range s.Prefixes {
+	of := addrSetOf{s, f}
+	names, made := b.addrs[of]
+	if !made {
+		names = b.newAddrSets(s, f)
+		if b.addrs == nil {
+			b.addrs = map[addrSetOf][]string{}
+		}
+		b.addrs[of] = names
+	}
+	return names
+}
+
+// addrSetOf is one family of an address set.
+type addrSetOf struct {
+	set *ir.AddrSet
+	f   Family
+}
+
+func (b *builder) newAddrSets(s *ir.AddrSet, f Family) []string {
+	hosts, nets := split(s.Prefixes, f)
+	note := s.Origin.Label
+	if s.Feed != "" {
+		note = "feed " + s.Digest
+	}
+	suffix := fmt.Sprintf("_v%d", f)
+	if len(hosts) > splitAbove && len(nets) > 0 {
+		return []string{
+			b.addrSet(s, suffix, f, hosts, nil, note),
+			b.addrSet(s, suffix+"_nets", f, nil, nets, note),
+		}
+	}
+	if len(hosts)+len(nets) == 0 {
+		return nil
+	}
+	return []string{b.addrSet(s, suffix, f, hosts, nets, note)}
+}
+
+// split gives the single addresses of a family, and its networks.
+func split(ps []netip.Prefix, f Family) (hosts, nets []netip.Prefix) {
+	single := 0
+	for i := range ps {
+		if family(ps[i]) == f && ps[i].IsSingleIP() {
+			single++
+		}
+	}
+	if single == len(ps) {
+		return ps, nil // no copy of a long feed
+	}
+	hosts = make([]netip.Prefix, 0, single)
+	for _, p := range ps {
 		switch {
 		case family(p) != f:
 		case p.IsSingleIP():
@@ -515,25 +598,12 @@ func (b *builder) addrSets(s *ir.AddrSet, f Family) []string {
 			nets = append(nets, p)
 		}
 	}
-	note := s.Origin.Label
-	if s.Feed != "" {
-		note = "feed " + s.Digest
-	}
-	name := fmt.Sprintf("%s_v%d", s.Name, f)
-	if len(hosts) > splitAbove && len(nets) > 0 {
-		return []string{
-			b.addrSet(name, f, hosts, nil, note),
-			b.addrSet(name+"_nets", f, nil, nets, note),
-		}
-	}
-	if len(hosts)+len(nets) == 0 {
-		return nil
-	}
-	return []string{b.addrSet(name, f, hosts, nets, note)}
+	return hosts, nets
 }
 
-func (b *builder) addrSet(name string, f Family, hosts, nets []netip.Prefix, note string) string {
-	if b.sets[name] != nil {
+func (b *builder) addrSet(s *ir.AddrSet, suffix string, f Family, hosts, nets []netip.Prefix, note string) string {
+	name, fresh := b.setName(s.Name, suffix, s)
+	if !fresh {
 		return name
 	}
 	set := &Set{Name: name, Key: []KeyType{addrKey(f)}, Interval: len(nets) > 0, Comment: clip(note, 120)}
@@ -550,7 +620,6 @@ func (b *builder) addrSet(name string, f Family, hosts, nets []netip.Prefix, not
 		keys[i] = addrValue(p)
 		set.Elements[i] = Element{Keys: keys[i : i+1 : i+1]}
 	}
-	b.sets[name] = set
 	b.r.Sets = append(b.r.Sets, set)
 	return name
 }
@@ -673,6 +742,10 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 		}
 	}
 	for _, f := range p.Flows {
+		if pt.Keeps(f) {
+			add("flow "+f.ID, ir.Exact, "both ends are here: it stays on the loopback interface", f.Origin)
+			continue
+		}
 		if !seen[f] {
 			add("flow "+f.ID, ir.None, "the flow does not pass this point", f.Origin)
 			continue

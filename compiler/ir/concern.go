@@ -22,3 +22,20 @@ func (s *AddrSet) meets(o *AddrSet) bool {
 	_, ok := s.Overlap(o)
 	return ok
 }
+
+// Keeps reports whether both ends of the flow are the point's own addresses: the
+// conversation then stays on its loopback interface.
+func (p *Point) Keeps(f *Flow) bool {
+	within := func(s *AddrSet) bool {
+		if s == nil || len(s.Prefixes) == 0 {
+			return false
+		}
+		for _, pfx := range s.Prefixes {
+			if q, ok := p.Set.Covering(pfx.Addr()); !ok || q.Bits() > pfx.Bits() {
+				return false
+			}
+		}
+		return true
+	}
+	return within(f.From.Set) && within(f.To.Set)
+}

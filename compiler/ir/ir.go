@@ -345,7 +345,10 @@ type ServiceGuard struct {
 	Addrs    *AddrSet
 	BySource bool
 	Entries  []*Entry
-	Rest     *Entry // what happens to a packet that no entry matches; Match is empty
+	// Rest is what happens to a packet that no entry matches; its Match is
+	// empty. Untouched, where only deny statements speak of the ports, goes on to
+	// the next kind of key.
+	Rest *Entry
 }
 
 // Match is what an entry asks of a packet, all of it. Empty fields ask nothing.
@@ -372,7 +375,7 @@ func (m Match) Anything() bool {
 // Entry is one decision.
 type Entry struct {
 	// ID names the rule of the policy that the entry comes from: [a-z0-9-]+, at
-	// most 60 bytes. It names counters and log prefixes; the entries that one
+	// most 100 bytes. It names counters and log prefixes; the entries that one
 	// rule leads to at a point share it.
 	ID      string
 	Match   Match

@@ -232,7 +232,8 @@ func (c *sanity) guard(p *Policy, g *Guard) {
 			c.check(a.Proto != b.Proto || a.To < b.From, o, "%s has ports that are not sorted and disjoint", where)
 		}
 		for _, other := range g.Services[:i] {
-			shared := s.BySource == other.BySource && portsMeet(s.Ports, other.Ports) && addrsMeet(s.Addrs, other.Addrs)
+			// A key with addresses comes before one without.
+			shared := s.BySource == other.BySource && (s.Addrs == nil) == (other.Addrs == nil) && portsMeet(s.Ports, other.Ports) && addrsMeet(s.Addrs, other.Addrs)
 			c.check(!shared, o, "%s and service %s hold the same packets", where, other.Name)
 		}
 		for _, e := range s.Entries {
@@ -247,7 +248,7 @@ func (c *sanity) guard(p *Policy, g *Guard) {
 }
 
 func (c *sanity) entry(where string, e *Entry) {
-	c.check(identifier(e.ID, '-', 60), e.Origin, "%s has an entry with the ID %q", where, e.ID)
+	c.check(identifier(e.ID, '-', 100), e.Origin, "%s has an entry with the ID %q", where, e.ID)
 	c.check(e.Verdict == Allow || e.Verdict == Deny || e.Verdict == Untouched, e.Origin, "%s: entry %s has no verdict", where, e.ID)
 	c.check(len(e.Limits) == 0 || e.Verdict == Allow, e.Origin, "%s: entry %s limits what it does not allow", where, e.ID)
 	for _, s := range []*AddrSet{e.Match.Src, e.Match.Dst} {

@@ -2,6 +2,8 @@ package try
 
 import (
 	"fmt"
+	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"path/filepath"
@@ -9,15 +11,43 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
+
 	"xfwc/compiler"
 	"xfwc/compiler/ir"
+	"xfwc/lang"
 )
 
 // packetsEach is how many random packets are sent through each example.
 const packetsEach = 400
 
-// TestModelAndKernelAgree sends random packets through every example and
-// compares what became of them with what the model says about each: addresses
+// archived compiles the policy of a golden case about explanations.
+func archived(t *testing.T, name string) Options {
+	t.Helper()
+	ar, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, f := range ar.Files {
+		files[f.Name] = f.Data
+	}
+	read := func(p string) ([]byte, error) {
+		if b, ok := files[p]; ok {
+			return b, nil
+		}
+		return nil, fs.ErrNotExist
+	}
+	tree, sources, _ := lang.Load("policy.xfw", lang.Source{Read: read})
+	out := compiler.Compile(compiler.Input{Files: tree, ReadFeed: read})
+	if len(out.Policy.Guards) == 0 {
+		t.Fatalf("%s does not compile: %v", name, out.Findings)
+	}
+	return Options{Policy: out.Policy, Path: "policy.xfw", Sources: sources}
+}
+
+// TestModelAndKernelAgree sends random packets through every example and every
+// golden case about explanations, and compares what became of them with what the model says about each: addresses
 // at the borders of what the policy names, ports at the borders of what it
 // guards, forged sources, groups, both protocols and families.
 func TestModelAndKernelAgree(t *testing.T) {
@@ -26,10 +56,20 @@ func TestModelAndKernelAgree(t *testing.T) {
 	if err != nil || len(dirs) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
+	cases := map[string]Options{}
 	for _, dir := range dirs {
-		name := filepath.Base(dir)
+		cases[filepath.Base(dir)] = example(t, filepath.Base(dir))
+	}
+	archives, err := filepath.Glob("../../golden/explain/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatalf("no cases in golden/explain: %v", err)
+	}
+	for _, name := range archives {
+		cases["golden/"+strings.TrimSuffix(filepath.Base(name), ".txtar")] = archived(t, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
 		t.Run(name, func(t *testing.T) {
-			o := example(t, name)
+			o := cases[name]
 			b, err := NewBed(o.Policy)
 			if err != nil {
 				t.Fatal(err)

@@ -65,6 +65,7 @@ var codes = []Code{
 	{"lock-stale", Warning, "a feed is not the one that xfwc.lock records", "Look at what has changed in the feed, then run xfwc lock."},
 	{"waive-unused", Warning, "a waiver that sets nothing aside", "Remove the waiver."},
 	{"waive-expired", Error, "a waiver whose date has passed", "Mend what it set aside, or state a later date."},
+	{"test-empty", Error, "a line of a test that no packet fits", "State sources and a destination of one address family, and except less than is named."},
 	{"test-failed", Error, "a test of the policy does not hold", "Correct the policy, or the test if it states the wrong intent."},
 	{"internal-error", Error, "the compiler contradicts itself", "Nothing was compiled. Please report the policy that shows it."},
 	{"ledger-none", Warning, "an intent that no engine of this policy enforces", "Add an engine that can hold it, or remove the statement."},
