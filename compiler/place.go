@@ -744,7 +744,7 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 		b.AddPrefix(netip.MustParsePrefix(s))
 	}
 	remove := func(s *ir.AddrSet) {
-		if s == nil || s.Feed != "" {
+		if s == nil || s.HasFeed {
 			return
 		}
 		for _, pfx := range s.Prefixes {
