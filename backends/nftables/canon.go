@@ -428,7 +428,8 @@ func (sh setShape) elementsOf(lists [][]byte, anonymous func(string) string) ([]
 		it.Comment = cstr(readUdata(get(e.attrs, unix.NFTA_SET_ELEM_USERDATA), udataComment))
 		items = append(items, it)
 	}
-	return items, nil
+	// A set holds nothing twice; what is listed twice was moved meanwhile.
+	return slices.CompactFunc(items, sameItem), nil
 }
 
 func isZero(b []byte) bool {

@@ -143,10 +143,33 @@ func (c *Conn) Dump(o DumpOptions) (*Snapshot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read table inet %s: %w", TableName, err)
 		}
+		if try < countTries && t.moved(s) {
+			continue
+		}
 		s.Generation = gen
 		return s, nil
 	}
 	return nil, ErrInterrupted
+}
+
+// countTries is how often a dump is taken anew when the number of elements does
+// not agree with the kernel's own count. After that the elements are believed.
+const countTries = 5
+
+// moved reports whether a set was reordered while it was read. The kernel grows
+// and shrinks hash tables in the background, without a new generation; elements
+// that it moves meanwhile are listed twice or not at all.
+func (t *tableDump) moved(s *Snapshot) bool {
+	for _, b := range t.sets {
+		h, err := readSet(b)
+		if err != nil || h.anonymous() || h.dynamic() || h.count < 0 || h.shape.interval || h.flags&unix.NFT_SET_TIMEOUT != 0 {
+			continue // not counted one by one, or elements come and go by themselves
+		}
+		if o := s.Object(kindSet, h.name); o != nil && !o.Skipped && len(o.Items) != h.count {
+			return true
+		}
+	}
+	return false
 }
 
 // tableDump holds the bodies of the kernel's answers.
