@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -383,6 +384,8 @@ func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (*limitWord, bool) {
 	n, err := strconv.ParseUint(amount, 10, 32)
 	bad := ""
 	switch {
+	case errors.Is(err, strconv.ErrRange):
+		bad = fmt.Sprintf("%s is more than the %d that can be counted", quoted(amount), uint32(math.MaxUint32))
 	case err != nil:
 		bad = fmt.Sprintf("%s is no amount", quoted(l.Amount.Text))
 	case n == 0:
@@ -411,7 +414,29 @@ func (s *state) limit(l *lang.Limit, keys []ir.LimitKey) (*limitWord, bool) {
 		}
 		lw.Burst = uint32(b)
 	}
+	if lw.Kind == ir.Attempts {
+		ok = s.countable(l, lw) && ok
+	}
 	return lw, ok
+}
+
+// countable reports a rate that no kernel counts. Linux keeps the attempts that
+// are left as nanoseconds in 64 bits: the time from one to the next, times the
+// burst (net/netfilter/nft_limit.c). It refuses a product of more than 64 bits
+// with EOVERFLOW; the bound here is 63, as one that nearly fills them overflows
+// while time is added. A time of 0 ns it takes, and then it bounds nothing.
+func (s *state) countable(l *lang.Limit, lw *limitWord) bool {
+	between := seconds(lw.Unit) * 1e9 / uint64(lw.Count)
+	if between == 0 {
+		s.addRemedy("value-invalid", l.Amount.Span(), fmt.Sprintf("%d/%s is more than one in a nanosecond, which no kernel counts", lw.Count, lw.Unit), "Write 1000000000/second or less, or leave the limit out.")
+		return false
+	}
+	if most := math.MaxInt64 / between; uint64(lw.Burst) > most {
+		s.addRemedy("value-invalid", l.Burst.Span(), fmt.Sprintf("a burst of %d at %d/%s is more than the kernel counts", lw.Burst, lw.Count, lw.Unit),
+			fmt.Sprintf("Write a burst of at most %d, or a faster rate.", most))
+		return false
+	}
+	return true
 }
 
 // bound gives a flow its limits: those of the narrower statement first, and of
