@@ -2,7 +2,6 @@ package lang
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -30,7 +29,7 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	if len(src) > maxSize {
 		start := diag.Pos{Filename: name, Line: 1, Column: 1}
 		f := diag.New("syntax-size", diag.Span{Start: start, End: start},
-			fmt.Sprintf("the file has %d bytes, more than the %d that a policy file may have", len(src), maxSize))
+			"the file is larger than 2,000,000 bytes, the most that a policy file may have")
 		return &File{span: span{start, start}, Name: name}, []diag.Finding{f}
 	}
 	tokens := scan(name, string(src))
