@@ -273,6 +273,44 @@ func invalid(t lexer.Token) diag.Finding {
 	return f
 }
 
+// noText reports a file that is no text at its first place that is none: one
+// with a NUL, or with many runs of control characters and of bytes that are not
+// UTF-8. Characters that people can read do not count, however many they are.
+func noText(name string, src []byte) (diag.Finding, bool) {
+	var first, last diag.Pos // of the first run
+	runs, inside, nul := 0, false, false
+	pos := diag.Pos{Filename: name, Line: 1, Column: 1}
+	for len(src) > 0 && !nul && runs <= maxUnreadable {
+		r, size := utf8.DecodeRune(src)
+		blank := r == '\t' || r == '\n' || r == '\r'
+		bad := r == utf8.RuneError && size == 1 || r < ' ' && !blank || r == 0x7f
+		if bad && !inside {
+			if runs++; runs == 1 {
+				first = pos
+			}
+		}
+		nul = r == 0
+		inside, src = bad, src[size:]
+		pos.Offset += size
+		pos.Column += size
+		if r == '\n' {
+			pos.Line, pos.Column = pos.Line+1, 1
+		}
+		if bad && runs == 1 {
+			last = pos
+		}
+	}
+	if !nul && runs <= maxUnreadable {
+		return diag.Finding{}, false
+	}
+	f := diag.New("syntax-character", diag.Span{Start: first, End: last}, "this is not a text file: it holds control characters, or bytes that are not UTF-8, in many places")
+	if nul {
+		f.Summary = "this is not a text file: it holds a NUL"
+	}
+	f.Remedy = "Name a policy file, or save it as UTF-8."
+	return f, true
+}
+
 // badEscape gives the index of a backslash that escapes nothing, or 0.
 func badEscape(s string) int {
 	for i := 1; i < len(s)-1; i++ {

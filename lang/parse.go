@@ -21,9 +21,13 @@ const maxSize = 2_000_000
 // at all costs little.
 const maxFindings = 500
 
+// maxUnreadable bounds the places of one file that hold no text, before all of
+// it counts as something else than text.
+const maxUnreadable = 20
+
 // Parse reads one source file. It never fails: what cannot be read is left out
 // of the tree and reported, every problem of the file in one run, at most one
-// a statement. The tree is never nil, and every node in it is whole: fields
+// a statement. A file that is no text is one problem. The tree is never nil, and every node in it is whole: fields
 // that the grammar demands are set. name goes into all positions.
 func Parse(name string, src []byte) (*File, []diag.Finding) {
 	if len(src) > maxSize {
@@ -31,6 +35,9 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 		f := diag.New("syntax-size", diag.Span{Start: start, End: start},
 			"the file is larger than 2,000,000 bytes, the most that a policy file may have")
 		return &File{span: span{start, start}, Name: name}, []diag.Finding{f}
+	}
+	if f, binary := noText(name, src); binary {
+		return &File{span: span{f.Span.Start, f.Span.Start}, Name: name}, []diag.Finding{f}
 	}
 	tokens := scan(name, string(src))
 	findings := faults(tokens)
