@@ -969,6 +969,9 @@ func overlaps(a, b *ir.AddrSet) bool {
 
 // within reports whether every address of a is in b.
 func within(a, b *ir.AddrSet) bool {
+	if a == b {
+		return true // a feed can be long
+	}
 	for _, p := range a.Prefixes {
 		if q, ok := containing(b, p.Addr()); !ok || q.Bits() > p.Bits() {
 			return false

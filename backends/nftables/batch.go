@@ -240,13 +240,16 @@ func (b *Batch) DelElements(s *Set, es []Element) {
 
 func (b *Batch) elementLists(typ, flags uint16, s *Set, es []Element) {
 	l := b.list(typ, flags, s.Name, "set "+s.Name, 0, s)
+	b.w.buf = slices.Grow(b.w.buf, len(es)*s.elementSize())
 	var k key
-	for _, e := range s.inOrder(es) {
-		l.add(func(w *writer) {
-			if err := s.writeElement(w, &k, e); err != nil {
-				b.fail("set "+s.Name, err)
-			}
-		})
+	var e *Element
+	write := func(w *writer) {
+		if err := s.writeElement(w, &k, e); err != nil {
+			b.fail("set "+s.Name, err)
+		}
+	}
+	for _, e = range s.inOrder(es) {
+		l.add(write)
 	}
 	l.close()
 }

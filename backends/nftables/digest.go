@@ -25,23 +25,34 @@ func (s *Set) digest() string {
 	}
 	h := sha256.New()
 	var k key
-	var line []byte
+	lines := make([]byte, 0, 4096)
 	for _, e := range s.inOrder(s.Elements) {
 		if s.encodeKey(&k, e) != nil {
 			return "" // Validate and the writers say why
 		}
 		// Keys of one set are of one length, so that no two lists of elements
 		// give the same bytes.
-		line = append(append(line[:0], k.from...), k.to...)
-		line = binary.BigEndian.AppendUint32(line, e.Timeout)
-		line = append(append(append(append(line, e.Do...), 0), e.Chain...), 0)
-		h.Write(line)
+		lines = append(append(lines, k.from...), k.to...)
+		lines = binary.BigEndian.AppendUint32(lines, e.Timeout)
+		lines = append(append(append(append(lines, e.Do...), 0), e.Chain...), 0)
+		if len(lines) > 3072 {
+			h.Write(lines)
+			lines = lines[:0]
+		}
 	}
-	kind := ""
+	h.Write(lines)
+	return fmt.Sprintf("%s%x", s.digestKind(), h.Sum(nil)[:digestSize])
+}
+
+// digestSize is the length of a digest in bytes, before it is written in hex.
+const digestSize = 16
+
+// digestKind is how the digest begins.
+func (s *Set) digestKind() string {
 	if strings.HasPrefix(s.Comment, "feed ") {
-		kind = "feed "
+		return "feed elements sha256:"
 	}
-	return fmt.Sprintf("%selements sha256:%x", kind, h.Sum(nil)[:16])
+	return "elements sha256:"
 }
 
 const digestOf = " of "

@@ -229,6 +229,15 @@ func (s *Set) writeElement(w *writer, k *key, e *Element) error {
 	return nil
 }
 
+// elementSize is about how many bytes an element takes on the wire.
+func (s *Set) elementSize() int {
+	size := 3*nlaHeader + align4(s.keyLen())
+	if s.Interval {
+		size = 2*size + nlaHeader
+	}
+	return size + 2
+}
+
 // count is the number of elements as a dump gives it that does not read them.
 func (s *Set) count() int {
 	if s.Interval && len(s.Key) == 1 {

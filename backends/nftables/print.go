@@ -3,6 +3,7 @@ package nftables
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -143,6 +144,7 @@ func (p *printer) elements(r *Ruleset) {
 		p.linef(0, "")
 		p.linef(0, "add element inet %s %s {", TableName, safeName(s.Name))
 		perLine := s.perLine()
+		p.Grow(len(s.Elements) * 18)
 		for i, e := range s.inOrder(s.Elements) {
 			switch {
 			case i == 0:
@@ -152,7 +154,7 @@ func (p *printer) elements(r *Ruleset) {
 			default:
 				p.WriteString(", ")
 			}
-			p.WriteString(s.elementText(e))
+			p.Write(s.appendElement(p.AvailableBuffer(), e))
 		}
 		p.linef(0, "")
 		p.linef(0, "}")
@@ -176,44 +178,59 @@ func (s *Set) perLine() int {
 // inOrder gives the elements of a verdict map in the order of their keys, and
 // those of a set as they are: the compiler has sorted them. Both readers write
 // them in this order, in which nft lists keys with ranges.
-func (s *Set) inOrder(elements []Element) []*Element {
+func (s *Set) inOrder(elements []Element) iter.Seq2[int, *Element] {
+	if !s.Verdict {
+		return func(yield func(int, *Element) bool) {
+			for i := range elements {
+				if !yield(i, &elements[i]) {
+					return
+				}
+			}
+		}
+	}
 	es := make([]*Element, len(elements))
 	for i := range elements {
 		es[i] = &elements[i]
 	}
-	if s.Verdict {
-		slices.SortStableFunc(es, func(a, b *Element) int {
-			ka, errA := s.elementKey(a)
-			kb, errB := s.elementKey(b)
-			if errA != nil || errB != nil {
-				return 0
-			}
-			if c := bytes.Compare(ka.from, kb.from); c != 0 {
-				return c
-			}
-			return bytes.Compare(ka.to, kb.to)
-		})
-	}
-	return es
+	slices.SortStableFunc(es, func(a, b *Element) int {
+		ka, errA := s.elementKey(a)
+		kb, errB := s.elementKey(b)
+		if errA != nil || errB != nil {
+			return 0
+		}
+		if c := bytes.Compare(ka.from, kb.from); c != 0 {
+			return c
+		}
+		return bytes.Compare(ka.to, kb.to)
+	})
+	return slices.All(es)
 }
 
-func (s *Set) elementText(e *Element) string {
-	var b strings.Builder
-	for i, v := range e.Keys {
+func (s *Set) elementText(e *Element) string { return string(s.appendElement(nil, e)) }
+
+// appendElement appends the text of an element.
+func (s *Set) appendElement(b []byte, e *Element) []byte {
+	for i := range e.Keys {
 		if i > 0 {
-			b.WriteString(" . ")
+			b = append(b, " . "...)
 		}
-		if i < len(s.Key) {
-			b.WriteString(v.text(s.Key[i]))
+		if i >= len(s.Key) {
+			continue
+		}
+		v := &e.Keys[i]
+		if k := s.Key[i]; (k == IPv4Addr || k == IPv6Addr) && !v.AddrTo.IsValid() && v.Addr.IsValid() {
+			b = v.Addr.AppendTo(b)
+		} else {
+			b = append(b, v.text(k)...)
 		}
 	}
 	if e.Timeout > 0 {
-		b.WriteString(" timeout " + seconds(e.Timeout))
+		b = append(append(b, " timeout "...), seconds(e.Timeout)...)
 	}
 	if s.Verdict {
-		b.WriteString(" : " + verdictText(e.Do, e.Chain))
+		b = append(append(b, " : "...), verdictText(e.Do, e.Chain)...)
 	}
-	return b.String()
+	return b
 }
 
 func (v KeyValue) text(k KeyType) string {

@@ -151,17 +151,20 @@ func (v *validator) set(s *Set) {
 		v.addf("set %q: %w", s.Name, err)
 		return
 	}
-	if d := s.digest(); len(d)+len(digestOf)+len(s.Name) > maxComment {
+	digested := !s.Dynamic && len(s.Elements) > digestAbove
+	if digested && len(s.digestKind())+2*digestSize+len(digestOf)+len(s.Name) > maxComment {
 		v.addf("set %q: the name is too long for a set of %d elements", s.Name, len(s.Elements))
 	}
 	if s.Size > 0 && len(s.Elements) > int(s.Size) {
 		v.addf("set %q: %d elements do not fit its size of %d", s.Name, len(s.Elements), s.Size)
 	}
-	var before []byte // the last value of the element before
+	var k, last key   // last is the key of the element before
+	var before []byte // its last value
+	where := fmt.Sprintf("set %q", s.Name)
 	for i := range s.Elements {
 		e := &s.Elements[i]
-		k, err := s.elementKey(e)
-		if err != nil {
+		k, last = last, k
+		if err := s.encodeKey(&k, e); err != nil {
 			v.addf("set %q: %w", s.Name, err)
 			continue
 		}
@@ -173,7 +176,7 @@ func (v *validator) set(s *Set) {
 			before = k.to
 		}
 		if s.Verdict {
-			v.verdict(fmt.Sprintf("set %q", s.Name), e.Do, e.Chain)
+			v.verdict(where, e.Do, e.Chain)
 		} else if e.Do != "" || e.Chain != "" {
 			v.addf("set %q: an element of a set that is no verdict map has a verdict", s.Name)
 		}
