@@ -161,6 +161,61 @@ func (em *emitter) flow(s *site) *ir.Flow {
 	return nil
 }
 
+// exempt are the sources that allow statements admit to a site. Like the packet
+// filter, HAProxy judges them before the web statement, wherever they stand, so
+// they are exempt from its limits (XEP-0205 section 5).
+type exempt struct {
+	any  bool       // everybody is
+	list []*ir.Flow // whose sources are written; none where any is set
+	long []*ir.Flow // whose lists of sources are too long for the file
+}
+
+// exempts finds the allow statements that reach the site. limited says whether
+// the web statement has limits.
+func (em *emitter) exempts(s *site, limited bool) exempt {
+	var x exempt
+	var all []*ir.Flow
+	for _, f := range em.p.Flows {
+		if f.Kind == ir.Access && f.Verdict == ir.Allow && em.reaches(f, s.port) && (f.From.Any || f.From.Set != nil) {
+			all = append(all, f)
+			x.any = x.any || f.From.Any
+		}
+	}
+	prefixes := 0
+	for _, f := range all {
+		exact, reason := ir.Exact, "serves the web statement's paths to its sources, before the limits of that statement"
+		switch {
+		case x.any:
+		case prefixes+len(f.From.Set.Prefixes) <= maxPrefixes:
+			prefixes += len(f.From.Set.Prefixes)
+			x.list = append(x.list, f)
+		default:
+			x.long = append(x.long, f)
+			if limited {
+				exact = ir.Under
+				reason = fmt.Sprintf("serves the web statement's paths to its sources, and counts them against the limits of that statement: a list of %d prefixes is too long for this file", len(f.From.Set.Prefixes))
+			}
+		}
+		if slices.ContainsFunc(f.Ports, func(p ir.PortSpan) bool { return p != tcpPort(s.port) }) {
+			exact = ir.Under
+			reason += fmt.Sprintf("; of its ports only %d is served here, the others are %s", s.port, em.elsewhere())
+		}
+		em.answer("flow "+f.ID, exact, reason, f.Origin)
+	}
+	return x
+}
+
+// reaches reports whether the flow is to the port at this point.
+func (em *emitter) reaches(f *ir.Flow, port uint16) bool {
+	if !slices.ContainsFunc(f.Ports, func(p ir.PortSpan) bool { return p.Proto == ir.TCP && p.From <= port && port <= p.To }) {
+		return false
+	}
+	_, hit := f.To.Set.Overlap(em.pt.Set)
+	return hit || f.To.Any
+}
+
+func tcpPort(port uint16) ir.PortSpan { return ir.PortSpan{Proto: ir.TCP, From: port, To: port} }
+
 // site writes the frontend of a site and the backend behind it.
 func (em *emitter) site(s *site) {
 	c := &em.c
@@ -168,14 +223,16 @@ func (em *emitter) site(s *site) {
 	front, back := c.name("https_"+port), c.name("http_"+port)
 	flow := em.flow(s)
 	var limits counting
+	var free exempt
 	if flow != nil {
-		limits = em.count(flow, port)
+		free = em.exempts(s, len(flow.Limits) > 0)
+		limits = em.count(flow, port, free)
 	}
 	limits.tables(c)
 
 	c.section("frontend", front)
 	c.comment(s.routes[0].Origin.Line() + " web of " + s.server.Name)
-	if limits.most > 0 {
+	if limits.room() > 0 {
 		c.line("maxconn", number(limits.room()))
 	}
 	em.maxconn = append(em.maxconn, limits.room())
@@ -183,7 +240,7 @@ func (em *emitter) site(s *site) {
 		c.line("bind", c.socket(a, s.port), "ssl", "crt", c.name(em.pt.Name+".pem"), "ssl-min-ver", "TLSv1.2", "alpn", "h2,http/1.1")
 	}
 	if flow != nil {
-		em.sources(flow)
+		em.sources(flow, free)
 	}
 	limits.rules(c)
 	em.requests(s, back)
@@ -201,12 +258,25 @@ func (em *emitter) site(s *site) {
 	}
 }
 
-// sources admits only the sources that the web statement names.
-func (em *emitter) sources(f *ir.Flow) {
+// sources admits only the sources that the web statement and the allow
+// statements name.
+func (em *emitter) sources(f *ir.Flow, free exempt) {
+	for _, a := range free.list {
+		em.c.comment(a.Origin.Line() + " " + a.Origin.Label)
+		em.prefixes("exempt", a.From.Set)
+	}
+	if len(free.list) > 0 {
+		// Accepted is final here: such a connection is not counted below.
+		em.c.line("tcp-request", "connection", "accept", "if", "exempt")
+	}
 	const over = "serves the web statement's paths over TLS 1.2 or later, to every source: "
 	switch {
-	case f.From.Any:
+	case f.From.Any, free.any:
 		em.answer("flow "+f.ID, ir.Exact, "serves the web statement's paths over TLS 1.2 or later, and nothing else", f.Origin)
+		return
+	case len(free.long) > 0:
+		// Who is only in a list that is not written must not be refused.
+		em.answer("flow "+f.ID, ir.Over, over+"the list of "+free.long[0].Origin.Label+" is too long for this file, so sources are "+em.elsewhere(), f.Origin)
 		return
 	case f.From.Set == nil || len(f.From.Set.Prefixes) == 0:
 		em.c.line("tcp-request", "connection", "reject")
@@ -214,16 +284,21 @@ func (em *emitter) sources(f *ir.Flow) {
 		em.answer("flow "+f.ID, ir.Over, over+"a list of "+strconv.Itoa(len(f.From.Set.Prefixes))+" prefixes is "+em.elsewhere(), f.Origin)
 		return
 	default:
-		for part := range slices.Chunk(f.From.Set.Prefixes, perLine) {
-			words := []word{"acl", "admitted", "src"}
-			for _, p := range part {
-				words = append(words, em.c.prefix(p))
-			}
-			em.c.line(words...)
-		}
+		em.prefixes("admitted", f.From.Set)
 		em.c.line("tcp-request", "connection", "reject", "unless", "admitted")
 	}
 	em.answer("flow "+f.ID, ir.Exact, "serves the web statement's paths over TLS 1.2 or later to its sources, and nothing else", f.Origin)
+}
+
+// prefixes adds a set of sources to an address match.
+func (em *emitter) prefixes(acl word, s *ir.AddrSet) {
+	for part := range slices.Chunk(s.Prefixes, perLine) {
+		words := []word{"acl", acl, "src"}
+		for _, p := range part {
+			words = append(words, em.c.prefix(p))
+		}
+		em.c.line(words...)
+	}
 }
 
 // elsewhere says who holds what HAProxy does not.
@@ -285,6 +360,7 @@ func (em *emitter) requests(s *site, back word) {
 type counting struct {
 	perSource, global tracker
 	most              uint32 // the global limit on connections, 0 when unstated
+	exempt            bool   // some sources are not counted
 }
 
 // tracker is one stick table with the limits that its counters decide.
@@ -299,13 +375,18 @@ func (t tracker) used() bool { return len(t.limits) > 0 || t.window > 0 }
 
 // count decides which limits of the flow the frontend can hold, and answers for
 // all of them.
-func (em *emitter) count(f *ir.Flow, port string) counting {
+func (em *emitter) count(f *ir.Flow, port string, free exempt) counting {
 	n := counting{
 		perSource: tracker{table: em.c.name("sources_" + port)},
 		global:    tracker{table: em.c.name("everybody_" + port)},
+		exempt:    len(free.list) > 0,
 	}
 	for _, l := range f.Limits {
 		intent := "limit " + l.ID
+		if free.any {
+			em.answer(intent, ir.Exact, "an allow statement exempts every source from it, so nothing is counted", l.Origin)
+			continue
+		}
 		t := &n.perSource
 		switch l.Key {
 		case ir.PerSource:
@@ -363,9 +444,10 @@ func rate(l *ir.Limit) (window uint64, burst uint32, err error) {
 
 // room is how many connections the frontend takes: more than the limit, so that
 // the excess is refused at once instead of waiting in the kernel's queue. It is
-// 0, which leaves it to HAProxy, when the policy states no limit.
+// 0, which leaves it to HAProxy, when the policy states no limit or exempts
+// somebody from it: what is exempt must not fill the room of the others.
 func (n counting) room() uint32 {
-	if n.most == 0 {
+	if n.most == 0 || n.exempt {
 		return 0
 	}
 	return uint32(min(uint64(n.most)+uint64(n.most)/10+100, 1<<24))
@@ -375,7 +457,7 @@ func (n counting) room() uint32 {
 // can be connections, because no entry with a connection is ever dropped, and
 // one that finds no room is not counted.
 func (n counting) size() uint32 {
-	if n.most == 0 {
+	if n.room() == 0 {
 		return manySources
 	}
 	return max(2*n.room(), sources)

@@ -41,6 +41,32 @@ func office(limits ...*ir.Limit) (*ir.Policy, *ir.Point) {
 	}, edge
 }
 
+func prefixes(list ...string) *ir.AddrSet {
+	s := &ir.AddrSet{}
+	for _, p := range list {
+		s.Prefixes = append(s.Prefixes, netip.MustParsePrefix(p))
+	}
+	s.Prefixes = ir.MergePrefixes(s.Prefixes)
+	return s
+}
+
+// allowed is an allow statement to the web service at the point.
+func allowed(from *ir.AddrSet, pt *ir.Point) *ir.Flow {
+	return &ir.Flow{
+		ID: "allow-ops-web-chat", Kind: ir.Access, Verdict: ir.Allow, Ports: []ir.PortSpan{tcp(443)},
+		From: ir.Endpoint{Label: "network ops", Set: from}, To: ir.Endpoint{Label: "point edge", Set: pt.Set},
+	}
+}
+
+// manyHosts are more addresses than the file takes.
+func manyHosts() *ir.AddrSet {
+	set := &ir.AddrSet{Name: "many"}
+	for i := range maxPrefixes + 1 {
+		set.Prefixes = append(set.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
+	}
+	return set
+}
+
 func artefact(t *testing.T, em ir.Emission, path string) []byte {
 	t.Helper()
 	for _, a := range em.Artefacts {
@@ -79,12 +105,27 @@ func TestAnswers(t *testing.T) {
 		{"a server whose name is no name", nil, func(p *ir.Policy, _ *ir.Point) { p.Servers[0].Name = "a b" },
 			"route /bosh", ir.None, "value-invalid", ""},
 		{"a list of too many sources", nil, func(p *ir.Policy, _ *ir.Point) {
-			set := &ir.AddrSet{Name: "many"}
-			for i := range maxPrefixes + 1 {
-				set.Prefixes = append(set.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
-			}
-			p.Flows[0].From = ir.Endpoint{Set: set}
+			p.Flows[0].From = ir.Endpoint{Set: manyHosts()}
 		}, "flow web-chat", ir.Over, "", "10.0.0.1"},
+		{"a list of too many exempt sources", nil, func(p *ir.Policy, pt *ir.Point) {
+			pt.Set = prefixes("198.51.100.1/32")
+			p.Flows[0].From = ir.Endpoint{Set: prefixes("192.0.2.0/24")}
+			p.Flows = append(p.Flows, allowed(manyHosts(), pt))
+		}, "flow web-chat", ir.Over, "", "connection reject"},
+		{"a list of too many exempt sources, and limits", []*ir.Limit{connections(5, ir.PerSource)}, func(p *ir.Policy, pt *ir.Point) {
+			pt.Set = prefixes("198.51.100.1/32")
+			p.Flows = append(p.Flows, allowed(manyHosts(), pt))
+		}, "flow allow-ops-web-chat", ir.Under, "", "exempt"},
+		{"an allow statement for a port elsewhere", []*ir.Limit{connections(5, ir.PerSource)}, func(p *ir.Policy, pt *ir.Point) {
+			pt.Set = prefixes("198.51.100.1/32")
+			f := allowed(prefixes("192.0.2.0/24"), pt)
+			f.To.Set = prefixes("198.51.100.10/32")
+			p.Flows = append(p.Flows, f)
+		}, "flow allow-ops-web-chat", ir.None, "", "192.0.2.0"},
+		{"an exempt source under a global limit", []*ir.Limit{connections(5, ir.Global)}, func(p *ir.Policy, pt *ir.Point) {
+			pt.Set = prefixes("198.51.100.1/32")
+			p.Flows = append(p.Flows, allowed(prefixes("192.0.2.0/24"), pt))
+		}, "flow allow-ops-web-chat", ir.Exact, "", "maxconn"},
 		{"a second rate", []*ir.Limit{attempts(60, "minute", 30), second}, nil, "limit second", ir.None, "", "3600000ms"},
 		{"a rate over years", []*ir.Limit{day}, nil, "limit " + day.ID, ir.None, "", "stick-table"},
 		{"a limit per peer", []*ir.Limit{peer}, nil, "limit " + peer.ID, ir.None, "", "stick-table"},

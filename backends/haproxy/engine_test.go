@@ -531,6 +531,23 @@ func TestAdmitsSources(t *testing.T) {
 	done()
 }
 
+// The sources of an allow statement are served whatever the web statement's from
+// says, and neither bounded nor counted by its limits.
+func TestExemptsSources(t *testing.T) {
+	if !apart(t) {
+		return
+	}
+	local(t, "198.51.100.1", "2001:db8:0:1::1", "203.0.113.7", "203.0.113.8", "203.0.113.200", "192.0.2.7", "2001:db8:9::7")
+	p, pt := office(connections(1, ir.PerSource), connections(2, ir.Global))
+	p.Flows[0].From = ir.Endpoint{Label: "network lan", Set: prefixes("203.0.113.0/25", "2001:db8:9::/64")}
+	pt.Set = prefixes("198.51.100.1/32", "2001:db8:0:1::1/128")
+	p.Flows = append(p.Flows, allowed(prefixes("192.0.2.0/24", "2001:db8:9::/64"), pt))
+	start(t, artefact(t, Backend{}.Emit(p, pt), "haproxy.cfg"))
+	got, done := opens(t, "192.0.2.7", "192.0.2.7", "192.0.2.7", "2001:db8:9::7", "2001:db8:9::7", "203.0.113.7", "203.0.113.7", "203.0.113.200", "203.0.113.8", "192.0.2.7")
+	check(t, "exempt ones, also where from names them; one each for two others; a stranger", "++++++--++", got)
+	done()
+}
+
 // The description is the digest of the rest of the file, and changes with it.
 func TestDescription(t *testing.T) {
 	text := artefact(t, Backend{}.Emit(office()), "haproxy.cfg")
