@@ -84,6 +84,76 @@ web of chat {
 		Run: func(p *Pass) { p.clearWeb("websocket", "WebSocket") },
 	},
 	{
+		Code:      "ws-not-served",
+		Severity:  diag.Warning,
+		Title:     "the proxy answers a WebSocket path with 404",
+		Why:       "This version writes BOSH paths for HAProxy, and no WebSocket ones. The policy says that clients have the path, and no client gets through.",
+		Reference: "RFC 7395 §3.1",
+		Remedy:    "State `tls required` and let the server end TLS, or state a `bosh` path and remove the websocket one.",
+		Since:     "0.1",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network dmz = 198.51.100.0/28
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point edge {
+  role      gateway
+  address   198.51.100.1
+  interface eth0 faces internet
+  interface dmz0 faces dmz
+  nftables
+  haproxy
+}
+web of chat {
+  from any
+  tls  terminate at edge
+  bosh      "/http-bind" { body 64KiB }
+  websocket "/xmpp-websocket"
+  limit connections 40 per source
+  limit connections 4000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 200/second burst 400 global
+}
+`,
+		Good: `policy "p" { profile baseline }
+network dmz = 198.51.100.0/28
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point edge {
+  role      gateway
+  address   198.51.100.1
+  interface eth0 faces internet
+  interface dmz0 faces dmz
+  nftables
+  haproxy
+}
+web of chat {
+  from any
+  tls  required
+  websocket "/xmpp-websocket"
+  limit connections 40 per source
+  limit connections 4000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 200/second burst 400 global
+}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.webs() {
+				for _, i := range d.Body.Items {
+					if i.TLS == nil || i.TLS.Mode.Text != "terminate" || i.TLS.At == nil {
+						continue
+					}
+					pt := p.point(i.TLS.At.Text)
+					if pt == nil || pt.Engine("haproxy") == nil {
+						continue // nothing is served there at all
+					}
+					for _, r := range routes(d, "websocket") {
+						p.Report(r.Span(), fmt.Sprintf("HAProxy of %s answers %q with 404: this version writes no WebSocket for it", pt.Name, r.Path.Value()),
+							label(i.TLS.Span(), "TLS ends here"))
+					}
+				}
+			}
+		},
+	},
+	{
 		Code:      "bosh-backend-clear",
 		Severity:  diag.Warning,
 		Title:     "clear text from the proxy to the server crosses a network that is not known to be private",
