@@ -4,16 +4,13 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
 
 func main() {
-	// A command lives for a moment and then gives all of its memory back. With a
-	// feed of many addresses the collector would otherwise take a third of it.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	collectLate()
 	os.Exit(run(os.Args[1:], world{
 		in:          os.Stdin,
 		out:         os.Stdout,
@@ -25,4 +22,19 @@ func main() {
 		outTerminal: isTerminal(os.Stdout),
 		errTerminal: isTerminal(os.Stderr),
 	}))
+}
+
+// collectLate lets the memory grow to 128 MB before the garbage collector runs,
+// and as usual from then on: a command lives for a moment, and with a feed of
+// many addresses the collector would take a quarter of it.
+func collectLate() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return // somebody knows better
+	}
+	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(128<<20)
+	// The first collection finds that nothing uses this.
+	runtime.SetFinalizer(new([16]byte), func(*[16]byte) {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
 }
