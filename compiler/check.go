@@ -52,12 +52,13 @@ func Checks() []Check {
 // nothing, and its findings are in the order of [diag.Sort].
 func runChecks(p *ir.Policy, files []*lang.File) []diag.Finding {
 	var out []diag.Finding
-	federations := readFederations(&Pass{Policy: p, Files: files})
+	stated := flowPlaces(p.Flows)
+	federations := readFederations(&Pass{Policy: p, Files: files, stated: stated})
 	for _, c := range Checks() {
 		if c.Profile == "strict" && p.Profile != "strict" {
 			continue
 		}
-		pass := &Pass{Policy: p, Files: files, federations: federations, check: &c}
+		pass := &Pass{Policy: p, Files: files, stated: stated, federations: federations, check: &c}
 		c.Run(pass)
 		out = append(out, pass.findings...)
 	}
@@ -71,18 +72,30 @@ type Pass struct {
 	Policy *ir.Policy
 	Files  []*lang.File
 
-	federations []federation // what most checks of federation start from
+	stated      map[string][]flowPlace // the flows by where they are stated
+	federations []federation           // what most checks of federation start from
 	check       *Check
+	reported    map[said]bool
 	findings    []diag.Finding
+}
+
+// said is what a check has reported.
+type said struct {
+	at      diag.Span
+	summary string
 }
 
 // Report adds a finding at span, with the code, severity, remedy and reference
 // of the check that runs. The labels point at every other place that
 // contributes; those without a place are left out.
 func (p *Pass) Report(span diag.Span, summary string, labels ...diag.Label) {
-	if slices.ContainsFunc(p.findings, func(f diag.Finding) bool { return f.Span == span && f.Summary == summary }) {
+	if p.reported[said{span, summary}] {
 		return // one statement may mean several flows; it is wrong once
 	}
+	if p.reported == nil {
+		p.reported = map[said]bool{}
+	}
+	p.reported[said{span, summary}] = true
 	labels = slices.DeleteFunc(labels, func(l diag.Label) bool { return !l.Span.IsValid() })
 	p.findings = append(p.findings, diag.Finding{
 		Code:      p.check.Code,

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -58,11 +59,23 @@ func (p *Pass) accesses(verdict string) []*lang.AccessDecl {
 // flows lists the flows that come from the text of n, in policy order.
 func (p *Pass) flows(n lang.Node) []*ir.Flow {
 	span := n.Span()
-	var out []*ir.Flow
-	for _, f := range p.Policy.Flows {
-		if inside(span, f.Origin.Span) {
-			out = append(out, f)
-		}
+	if !span.IsValid() {
+		return nil
+	}
+	if p.stated == nil {
+		p.stated = flowPlaces(p.Policy.Flows)
+	}
+	file := p.stated[span.Start.Filename]
+	from, _ := slices.BinarySearchFunc(file, span.Start.Offset, flowPlace.compare)
+	to, _ := slices.BinarySearchFunc(file, span.End.Offset, flowPlace.compare)
+	if from >= to {
+		return nil
+	}
+	here := slices.Clone(file[from:to])
+	slices.SortFunc(here, func(a, b flowPlace) int { return cmp.Compare(a.order, b.order) })
+	out := make([]*ir.Flow, len(here))
+	for i, at := range here {
+		out[i] = at.flow
 	}
 	return out
 }
@@ -72,6 +85,31 @@ func inside(outer, inner diag.Span) bool {
 	return outer.IsValid() && inner.IsValid() &&
 		outer.Start.Filename == inner.Start.Filename &&
 		outer.Start.Offset <= inner.Start.Offset && inner.Start.Offset < outer.End.Offset
+}
+
+// flowPlace is where a flow is stated.
+type flowPlace struct {
+	offset int // of its origin, in its file
+	order  int // in the policy
+	flow   *ir.Flow
+}
+
+func (a flowPlace) compare(offset int) int { return cmp.Compare(a.offset, offset) }
+
+// flowPlaces lists the flows by file and by their place in it, so that those of
+// a statement are found without a walk over all: the checks ask for them once
+// for each statement.
+func flowPlaces(flows []*ir.Flow) map[string][]flowPlace {
+	out := map[string][]flowPlace{}
+	for i, f := range flows {
+		if start := f.Origin.Span.Start; f.Origin.Span.IsValid() {
+			out[start.Filename] = append(out[start.Filename], flowPlace{start.Offset, i, f})
+		}
+	}
+	for _, file := range out {
+		slices.SortStableFunc(file, func(a, b flowPlace) int { return cmp.Compare(a.offset, b.offset) })
+	}
+	return out
 }
 
 // federation is a federation statement with what it means.

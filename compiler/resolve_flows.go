@@ -207,10 +207,11 @@ func (s *state) federation(d *lang.FederationDecl) {
 	wide.tls, wide.block = cmp.Or(wide.tls, "required"), o
 	s.agree(wide)
 
-	var others []*peerAddrs
+	peers := &peerList{byDomain: map[string]*peerAddrs{}}
 	for _, i := range items {
-		s.peer(srv, i, wide, bounds, &others)
+		s.peer(srv, i, wide, bounds, peers)
 	}
+	s.distinct(peers)
 	if open != "allow" {
 		return
 	}
@@ -268,11 +269,60 @@ type peerAddrs struct {
 	set    *ir.AddrSet
 	reach  []reach
 	dnssec string // of the answers in xfwc.lock; "" when the policy states the addresses
+	order  int    // in the federation
+}
+
+// peerList is the peers of one federation.
+type peerList struct {
+	byDomain map[string]*peerAddrs
+	located  []*peerAddrs // those with addresses, in policy order
+}
+
+// distinct reports peers that share addresses. Where many share one, each is
+// reported with the one before it.
+func (s *state) distinct(peers *peerList) {
+	type part struct {
+		prefix netip.Prefix
+		peer   *peerAddrs
+	}
+	var parts []part
+	for i, p := range peers.located {
+		p.order = i
+		for _, prefix := range p.set.Prefixes {
+			parts = append(parts, part{prefix, p})
+		}
+	}
+	// In this order a prefix comes after all that hold it: those, from the widest
+	// to the narrowest, are in around.
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), cmp.Compare(a.peer.order, b.peer.order))
+	})
+	type pair struct{ first, second *peerAddrs }
+	reported := map[pair]bool{}
+	var around []part
+	for _, here := range parts {
+		for len(around) > 0 && !around[len(around)-1].prefix.Overlaps(here.prefix) {
+			around = around[:len(around)-1]
+		}
+		if len(around) > 0 {
+			first, second := around[len(around)-1].peer, here.peer
+			if first.order > second.order {
+				first, second = second, first
+			}
+			if !reported[pair{first, second}] {
+				reported[pair{first, second}] = true
+				s.addRemedy("value-conflict", second.at, fmt.Sprintf("peers %s and %s share %s: a packet filter cannot tell them apart", second.domain, first.domain, spell(here.prefix)),
+					"Give each peer its own addresses. If one host serves both domains, state it for one peer, and hold the other by the server's own list of domains.",
+					diag.Label{Span: first.at, Text: "the other peer"})
+			}
+		}
+		around = append(around, here)
+	}
 }
 
 // peer makes the flows from and to one peer. Dialback calls back (XEP-0220
 // section 1.2), so unless the policy states a direction both are made.
-func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limitWord, others *[]*peerAddrs) {
+func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limitWord, peers *peerList) {
 	domain, ok := s.domain(item.Domain)
 	if !ok {
 		return
@@ -282,14 +332,12 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 		s.addRemedy("value-conflict", at, fmt.Sprintf("%s is a domain of server %s itself", domain, srv.Name), "Remove the peer.", diag.Label{Span: srv.Origin.Span, Text: "its server"})
 		return
 	}
-	for _, other := range *others {
-		if other.domain == domain {
-			s.addRemedy("value-conflict", at, fmt.Sprintf("peer %s is stated twice", domain), "Put both into one statement.", diag.Label{Span: other.at, Text: "first stated here"})
-			return
-		}
+	if other := peers.byDomain[domain]; other != nil {
+		s.addRemedy("value-conflict", at, fmt.Sprintf("peer %s is stated twice", domain), "Put both into one statement.", diag.Label{Span: other.at, Text: "first stated here"})
+		return
 	}
 	p := &peerAddrs{domain: domain, at: at}
-	*others = append(*others, p)
+	peers.byDomain[domain] = p
 
 	o := origin(until(item, item.Domain), fmt.Sprintf("peer %s of %s", domain, srv.Name))
 	seen := once{}
@@ -334,13 +382,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 	if !s.reachPeer(p, item, addresses, port, o) || direction == "" {
 		return
 	}
-	for _, other := range (*others)[:len(*others)-1] {
-		if shared, hit := p.set.Overlap(other.set); hit {
-			s.addRemedy("value-conflict", at, fmt.Sprintf("peers %s and %s share %s: a packet filter cannot tell them apart", p.domain, other.domain, spell(shared)),
-				"Give each peer its own addresses. If one host serves both domains, state it for one peer, and hold the other by the server's own list of domains.",
-				diag.Label{Span: other.at, Text: "the other peer"})
-		}
-	}
+	peers.located = append(peers.located, p)
 	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, DNSSEC: p.dnssec, Origin: o, Block: t.block}
 	id := []string{"federation", srv.Name, "peer", domain}
 	if direction != "out" {
