@@ -125,6 +125,13 @@ func (c *Conn) Dump(o DumpOptions) (*Snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
+		settled, err := c.settled(gen)
+		if err != nil {
+			return nil, fmt.Errorf("read table inet %s: %w", TableName, explainErrno(err))
+		}
+		if !settled {
+			continue
+		}
 		t, err := c.read(o)
 		if errors.Is(err, errDumpInterrupted) {
 			continue
@@ -143,7 +150,7 @@ func (c *Conn) Dump(o DumpOptions) (*Snapshot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read table inet %s: %w", TableName, err)
 		}
-		if try < countTries && t.moved(s) {
+		if try < believeAfter && t.moved(s) {
 			continue
 		}
 		s.Generation = gen
@@ -152,14 +159,46 @@ func (c *Conn) Dump(o DumpOptions) (*Snapshot, error) {
 	return nil, ErrInterrupted
 }
 
-// countTries is how often a dump is taken anew when the number of elements does
-// not agree with the kernel's own count. After that the elements are believed.
-const countTries = 5
+// believeAfter is how often a dump is taken anew when it does not agree with the
+// kernel's own counts. After that it is believed: a kernel may count otherwise.
+const believeAfter = 5
 
-// moved reports whether a set was reordered while it was read. The kernel grows
-// and shrinks hash tables in the background, without a new generation; elements
-// that it moves meanwhile are listed twice or not at all.
+// moved reports whether something was listed twice or left out. Dumps go on
+// from one piece to the next by position, and positions change without a new
+// generation: when somebody prepares a transaction in the table, or takes it
+// back, and when the kernel grows or shrinks a hash table in the background.
 func (t *tableDump) moved(s *Snapshot) bool {
+	if !s.Exists {
+		return false
+	}
+	as, err := readAttrs(t.table)
+	if err != nil {
+		return true
+	}
+	if use := get(as, unix.NFTA_TABLE_USE); len(use) == 4 {
+		// Sets without a name belong to their rules; kernels differ in whether
+		// they count for the table.
+		all := len(t.objects) + len(t.flowtables) + len(t.sets) + len(t.chains)
+		if n := int(be32(use)); n != all && n != all-t.anonymous() {
+			return true
+		}
+	}
+	for i := range s.Objects {
+		o := &s.Objects[i]
+		if i > 0 && compareObjects(s.Objects[i-1], *o) == 0 {
+			return true
+		}
+		if o.Kind != kindChain {
+			continue
+		}
+		handles := map[uint64]bool{}
+		for _, it := range o.Items {
+			if handles[it.Handle] {
+				return true
+			}
+			handles[it.Handle] = true
+		}
+	}
 	for _, b := range t.sets {
 		h, err := readSet(b)
 		if err != nil || h.anonymous() || h.dynamic() || h.count < 0 || h.shape.interval || h.flags&unix.NFT_SET_TIMEOUT != 0 {
@@ -169,7 +208,18 @@ func (t *tableDump) moved(s *Snapshot) bool {
 			return true
 		}
 	}
-	return false
+	return t.rulesMoved
+}
+
+// anonymous is the number of sets that belong to rules.
+func (t *tableDump) anonymous() int {
+	n := 0
+	for _, b := range t.sets {
+		if h, err := readSet(b); err == nil && h.anonymous() {
+			n++
+		}
+	}
+	return n
 }
 
 // tableDump holds the bodies of the kernel's answers.
@@ -184,6 +234,8 @@ type tableDump struct {
 	elements map[string][][]byte
 	// open are unread sets that hold the highest value of all.
 	open []string
+	// rulesMoved is set when two lists of the rules differ.
+	rulesMoved bool
 }
 
 func (c *Conn) read(o DumpOptions) (*tableDump, error) {
@@ -209,18 +261,21 @@ func (c *Conn) read(o DumpOptions) (*tableDump, error) {
 		{unix.NFT_MSG_GETCHAIN, &t.chains},
 		{unix.NFT_MSG_GETRULE, &t.rules},
 	} {
-		err := c.ask(q.typ, unix.NLM_F_DUMP, familyInet, inTable, func(b []byte) error {
-			// Attribute 1 is the table for all of them; some kernels list the
-			// chains of every table.
-			as, err := readAttrs(b)
-			if err == nil && cstr(get(as, unix.NFTA_TABLE_NAME)) == TableName {
-				*q.to = append(*q.to, bytes.Clone(b))
-			}
-			return err
-		})
+		if *q.to, err = c.list(q.typ); err != nil {
+			return nil, err
+		}
+	}
+	size := 0
+	for _, r := range t.rules {
+		size += len(r)
+	}
+	if size > onePiece {
+		// Nothing counts the rules of a table.
+		again, err := c.list(unix.NFT_MSG_GETRULE)
 		if err != nil {
 			return nil, err
 		}
+		t.rulesMoved = !slices.EqualFunc(t.rules, again, sameHandle)
 	}
 	for _, b := range t.sets {
 		h, err := readSet(b)
@@ -264,6 +319,32 @@ func (c *Conn) read(o DumpOptions) (*tableDump, error) {
 		t.elements[h.name] = lists
 	}
 	return t, nil
+}
+
+// onePiece is how much of a dump surely comes as one piece, which is consistent.
+const onePiece = 2048
+
+// list reads all of one kind that is in the table.
+func (c *Conn) list(typ uint16) ([][]byte, error) {
+	var out [][]byte
+	err := c.ask(typ, unix.NLM_F_DUMP, familyInet,
+		func(w *writer) { w.str(unix.NFTA_TABLE_NAME, TableName) },
+		func(b []byte) error {
+			// Attribute 1 is the table for all of them; some kernels list the
+			// chains of every table.
+			as, err := readAttrs(b)
+			if err == nil && cstr(get(as, unix.NFTA_TABLE_NAME)) == TableName {
+				out = append(out, bytes.Clone(b))
+			}
+			return err
+		})
+	return out, err
+}
+
+func sameHandle(a, b []byte) bool {
+	x, errX := readAttrs(a)
+	y, errY := readAttrs(b)
+	return errX == nil && errY == nil && bytes.Equal(get(x, unix.NFTA_RULE_HANDLE), get(y, unix.NFTA_RULE_HANDLE))
 }
 
 // setHead is a set as the kernel lists it, without elements.

@@ -399,26 +399,19 @@ func (c *Conn) Commit(b *Batch, gen uint32) error {
 
 func (c *Conn) commit(b part, gen uint32) error {
 	c.drain()
-	begin := appendHeader(nil, nfnlMsgBatchBegin, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC)
-	binary.BigEndian.PutUint16(begin[nlmsgHeader+2:], nfnlSubsysNFT)
-	w := writer{buf: begin}
-	w.u32(unix.NFNL_BATCH_GENID, gen)
-	binary.NativeEndian.PutUint32(w.buf, uint32(len(w.buf)))
 	last := uint32(len(b.msgs))
-	end := appendHeader(nil, nfnlMsgBatchEnd, unix.NLM_F_REQUEST, last+1, unix.AF_UNSPEC)
-	binary.BigEndian.PutUint16(end[nlmsgHeader+2:], nfnlSubsysNFT)
-	binary.NativeEndian.PutUint32(end, uint32(len(end)))
+	begin, end := frame(gen, last+1)
 	// The last message asks for an acknowledgement: silence is no proof. One for
 	// each message would overflow the receive buffer.
 	flags := b.w.buf[b.msgs[last-1].at+6:]
 	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
 
 	// A transaction is one datagram, whatever its size.
-	size := len(w.buf) + len(b.w.buf) + len(end) + 4096
+	size := len(begin) + len(b.w.buf) + len(end) + 4096
 	if unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size) != nil {
 		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
 	}
-	if err := c.send(w.buf, b.w.buf, end); err != nil {
+	if err := c.send(begin, b.w.buf, end); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {
 			return &CommitError{[]Failure{{Errno: errno}}}
@@ -426,6 +419,53 @@ func (c *Conn) commit(b part, gen uint32) error {
 		return err
 	}
 	return c.outcome(b, last)
+}
+
+// frame makes the messages that a transaction stands between: the first says for
+// which generation it was made, the last has the given sequence number.
+func frame(gen, last uint32) (begin, end []byte) {
+	w := writer{buf: appendHeader(nil, nfnlMsgBatchBegin, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC)}
+	w.u32(unix.NFNL_BATCH_GENID, gen)
+	end = appendHeader(nil, nfnlMsgBatchEnd, unix.NLM_F_REQUEST, last, unix.AF_UNSPEC)
+	for _, m := range [][]byte{w.buf, end} {
+		binary.NativeEndian.PutUint32(m, uint32(len(m)))
+		binary.BigEndian.PutUint16(m[nlmsgHeader+2:], nfnlSubsysNFT)
+	}
+	return w.buf, end
+}
+
+// settled waits until the generation is in force, and reports whether it still
+// is the latest. The kernel gives a generation its number a moment before
+// packets and dumps see it: a dump begun in that moment shows half of either.
+// A frame without a transaction in it changes nothing, but waits for whoever is
+// about to change something.
+func (c *Conn) settled(gen uint32) (bool, error) {
+	c.drain()
+	begin, end := frame(gen, 1)
+	if err := c.send(begin, end); err != nil {
+		return false, err
+	}
+	for {
+		as, err := c.receive(unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, a := range as {
+			if a.typ != unix.NLMSG_ERROR {
+				continue
+			}
+			switch errno := a.errnoOf(); errno {
+			case 0:
+			case unix.ERESTART:
+				return false, nil
+			default:
+				return false, errno
+			}
+		}
+	}
 }
 
 // outcome reads the answers to a transaction, all of which lie in the socket
