@@ -219,7 +219,9 @@ func (s *state) endpoint(ws []*lang.Word, set string, anyway bool, o ir.Origin) 
 			continue
 		}
 		labels = append(labels, a.label)
-		ps = append(ps, a.prefixes...)
+		if len(ws) > 1 || a.set == nil {
+			ps = append(ps, a.prefixes...) // else a copy of what may be a long feed
+		}
 		only = a.set
 		members = append(members, a.set)
 	}
