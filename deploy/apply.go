@@ -404,7 +404,7 @@ func (ap *applying) commitPending(sit *situation, install bool) error {
 
 // verifyPending reads back what was added beside the live ruleset.
 func (ap *applying) verifyPending(h *hanging) error {
-	t := newTarget(h.added, nil)
+	t := newTarget(h.added, decisions{})
 	skip := func(set string, size int) bool { return ap.wanted.skip(strings.TrimPrefix(set, newPrefix), size) }
 	failed := func(err error) error {
 		return fmt.Errorf("the change is in force until %s but could not be verified: %w", ap.out.Pending.Deadline.Format(time.RFC3339), err)

@@ -64,7 +64,10 @@ type comparison struct {
 	unread []*nftables.Set
 }
 
-func (c *comparison) add(ch Change) { c.out = append(c.out, ch) }
+func (c *comparison) add(ch Change) {
+	ch.Witness = c.t.decisions.witness(ch)
+	c.out = append(c.out, ch)
+}
 
 // objects walks both lists, which are in the same order.
 func (c *comparison) objects() {
@@ -527,44 +530,39 @@ func baseChains(s *nftables.Snapshot) []baseChain {
 
 // setOrigins says which policy line each set of a ruleset comes from: the
 // backend names sets after address sets, by family and kind of member.
-func setOrigins(sets []*ir.AddrSet) map[string]string {
+func setOrigins(d decisions) map[string]string {
 	origins := map[string]string{}
-	for _, s := range sets {
+	note := func(s *ir.AddrSet) {
 		if s == nil {
-			continue
+			return
 		}
 		for _, suffix := range []string{"_v4", "_v6", "_v4_nets", "_v6_nets"} {
 			origins[s.Name+suffix] = originText(s.Origin)
 		}
 	}
-	return origins
-}
-
-// addrSets lists the address sets that a policy's guards use.
-func addrSets(p *ir.Policy, pt *ir.Point) []*ir.AddrSet {
-	var sets []*ir.AddrSet
-	for _, n := range p.Networks {
-		sets = append(sets, n.Set)
+	entry := func(e *ir.Entry) {
+		if e != nil {
+			note(e.Match.Src)
+			note(e.Match.Dst)
+		}
 	}
-	for _, g := range p.Guards {
-		if g.Point != pt {
+	if d.policy == nil {
+		return origins
+	}
+	for _, g := range d.policy.Guards {
+		if g.Point != d.point {
 			continue
 		}
-		use := func(e *ir.Entry) {
-			if e != nil {
-				sets = append(sets, e.Match.Src, e.Match.Dst)
-			}
-		}
 		for _, e := range g.Confine {
-			use(e)
+			entry(e)
 		}
 		for _, s := range g.Services {
-			sets = append(sets, s.Addrs)
+			note(s.Addrs)
 			for _, e := range s.Entries {
-				use(e)
+				entry(e)
 			}
-			use(s.Rest)
+			entry(s.Rest)
 		}
 	}
-	return sets
+	return origins
 }

@@ -141,16 +141,13 @@ func deniedBefore(applied *record, s Session) bool {
 	return denied
 }
 
-// originText is the policy line and statement that a thing comes from.
+// originText is the policy line and statement that a thing comes from, as the
+// comments of rules have it.
 func originText(o ir.Origin) string {
 	if !o.Span.IsValid() {
 		return o.Label
 	}
-	line := o.Span.Start.Filename + ":" + strconv.Itoa(o.Span.Start.Line)
-	if o.Label == "" {
-		return line
-	}
-	return line + " " + o.Label
+	return strings.TrimSpace(o.Line() + " " + o.Label)
 }
 
 // cutSpec is one accepted loss: the caller's own session, or an address range

@@ -10,7 +10,7 @@
 //	Drift          what the machine does otherwise than it should  nothing
 //	Guard          the process that takes an unconfirmed change    kernel, state
 //	               back at its deadline
-//	ReadStatus     what the state directory and the kernel hold    nothing
+//	ReadJournal    who changed what when                           nothing
 //	Resolve        asks DNS for what xfwc.lock has to hold         nothing
 //	CompareText    a unified diff of two texts                     nothing
 //
@@ -29,14 +29,20 @@
 // # A change that waits for confirmation
 //
 // Apply with ApplyOptions.Confirm adds the wanted ruleset beside the old one,
-// under names that begin with new_, and puts one rule at the head of every base
-// chain: a lookup of the packet's family in the map pending_<chain>, whose
-// elements send it to the new chain and carry the waiting time as their
+// under names that begin with "new.", and then puts one rule at the head of
+// every base chain: a lookup of the packet's family in the map pending.<chain>,
+// whose elements send it to the new chain and carry the waiting time as their
 // timeout. When the elements expire the old rules, which never moved, decide
 // again: in the kernel, with no process alive. A guard process, armed before
 // the change, cleans up at the deadline and undoes a first install. The counter
-// pending_<token> marks the change: every batch that ends it deletes this
-// counter first, so that a batch which comes too late changes nothing.
+// pending.<token> marks the change: every batch that takes it back deletes this
+// counter first, so that a batch which comes too late changes nothing. Names
+// that a policy gives have no dot, so these can never be a policy's own.
+//
+// Meters start to count anew in a change that waits, and go on with the old
+// counts when it is confirmed or taken back. Sessions that are open stay open:
+// what is established is allowed under both rulesets. So confirm over a session
+// that is opened after the change.
 //
 // # What is written where, below the state directory
 //
@@ -53,8 +59,9 @@
 // Files are written whole: a temporary file, fsync, rename, fsync of the
 // directory. What Apply has to write is on disk before the kernel is touched,
 // so a full or read-only disk refuses the apply and changes nothing. After a
-// crash at any moment the kernel holds the old or the new ruleset, and the next
-// command sees from the kernel which.
+// crash at any moment packets meet the old ruleset or the new one, and the next
+// command sees from the kernel which; sets that a transaction had filled and
+// the next one did not come to use, it removes.
 //
 // # What is read of large sets
 //

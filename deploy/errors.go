@@ -72,7 +72,12 @@ type CutError struct{ Sessions []Cut }
 func (e *CutError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the new policy would cut %d session(s) of this machine:", len(e.Sessions))
-	for _, c := range e.Sessions {
+	const shown = 20
+	for i, c := range e.Sessions {
+		if i == shown {
+			fmt.Fprintf(&b, "\n  and %d more", len(e.Sessions)-shown)
+			break
+		}
 		b.WriteString("\n  ")
 		b.WriteString(c.String())
 	}

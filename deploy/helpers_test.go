@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"xfwc/compiler"
-	"xfwc/compiler/ir"
 	"xfwc/lang"
 	"xfwc/lang/diag"
 )
@@ -225,16 +224,4 @@ func texts(cs []Change) string {
 		fmt.Fprintf(&b, "%s\n", c.Text)
 	}
 	return b.String()
-}
-
-// policyAt gives a Wanted whose point is named.
-func policyAt(t *testing.T, w *Wanted, name string) *ir.Point {
-	t.Helper()
-	for _, p := range w.Policy.Points {
-		if p.Name == name {
-			return p
-		}
-	}
-	t.Fatalf("no point %s", name)
-	return nil
 }

@@ -76,7 +76,7 @@ func TestApplyAndPlan(t *testing.T) {
 
 // driftFiles are in testdata/drift: commands for the shell that change the live
 // table with nft, and lines that start with "want: ": each must be a sentence
-// of the report, and the report has no other.
+// of the report, with the witness that it gives, and the report has no other.
 func TestDriftOfHandMadeChanges(t *testing.T) {
 	files, err := filepath.Glob("testdata/drift/*.txt")
 	if err != nil || len(files) == 0 {
@@ -101,7 +101,7 @@ func TestDriftOfHandMadeChanges(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			r := mustDrift(t, o, w)
-			got := texts(r.Differences)
+			got := told(r.Differences)
 			if os.Getenv("XFWC_UPDATE") != "" {
 				if err := os.WriteFile(path, []byte(joinCase(script, got)), 0o644); err != nil {
 					t.Fatal(err)
@@ -111,8 +111,8 @@ func TestDriftOfHandMadeChanges(t *testing.T) {
 			if r.Status != Drifted || got != want {
 				t.Errorf("status %s\n%s\nwant\n%s", r.Status, got, want)
 			}
-			if a := mustDrift(t, o, nil); a.Status != Drifted || texts(a.Differences) != want {
-				t.Errorf("--applied: %s\n%s", a.Status, texts(a.Differences))
+			if a := mustDrift(t, o, nil); a.Status != Drifted || told(a.Differences) != want {
+				t.Errorf("--applied: %s\n%s", a.Status, told(a.Differences))
 			}
 			// The plan says the same and mends it.
 			p, err := MakePlan(o, w)
@@ -128,6 +128,19 @@ func TestDriftOfHandMadeChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// told are the sentences of differences with their witnesses, a line each.
+func told(cs []Change) string {
+	var b strings.Builder
+	for _, c := range cs {
+		b.WriteString(c.Text)
+		if c.Witness != "" {
+			b.WriteString(" | " + c.Witness)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // nftFunctions help a case to find rules by what they say.

@@ -149,14 +149,16 @@ type target struct {
 	sets map[string]*nftables.Set
 	// origins are the policy lines of sets, by name.
 	origins map[string]string
+	// decisions find witnesses for differences.
+	decisions decisions
 	// want is the ruleset in canonical form.
 	want *nftables.Snapshot
 	// lean is set when want lacks the elements of all large sets.
 	lean bool
 }
 
-func newTarget(r *nftables.Ruleset, sets []*ir.AddrSet) *target {
-	t := &target{ruleset: r, sets: map[string]*nftables.Set{}, origins: setOrigins(sets)}
+func newTarget(r *nftables.Ruleset, d decisions) *target {
+	t := &target{ruleset: r, sets: map[string]*nftables.Set{}, decisions: d, origins: setOrigins(d)}
 	for _, s := range r.Sets {
 		t.sets[s.Name] = s
 	}
@@ -213,7 +215,7 @@ func (w *Wanted) build() (*wanted, error) {
 	}
 	text := r.Text()
 	return &wanted{
-		Wanted: w, target: newTarget(r, addrSets(w.Policy, w.Point)), text: text,
+		Wanted: w, target: newTarget(r, decisions{w.Policy, w.Point}), text: text,
 		policyDigest: digestSources(w.Sources), lockDigest: digest(w.Lock), rulesetDigest: digest(text),
 	}, nil
 }

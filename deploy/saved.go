@@ -261,8 +261,8 @@ func (l *addrSetList) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// saveGuards copies what the point decides, without the flows and limits, which
-// change no verdict.
+// saveGuards copies what the point decides, without the flows, which decide
+// nothing.
 func saveGuards(p *ir.Policy, pt *ir.Point) savedGuards {
 	saved := savedGuards{Point: &ir.Point{Name: pt.Name, Role: pt.Role, Exclusive: pt.Exclusive}}
 	seen := map[*ir.AddrSet]int{}
@@ -284,15 +284,18 @@ func saveGuards(p *ir.Policy, pt *ir.Point) savedGuards {
 			return nil
 		}
 		c := *e
-		c.Flow, c.Limits = nil, nil
+		c.Flow = nil
 		c.Match.Src, c.Match.Dst = ref(e.Match.Src), ref(e.Match.Dst)
 		return &c
 	}
+	saved.Point.Set = ref(pt.Set)
 	for _, g := range p.Guards {
 		if g.Point != pt {
 			continue
 		}
-		sg := &ir.Guard{Hook: g.Hook, Exclusive: g.Exclusive}
+		c := *g
+		c.Point, c.Confine, c.Services = nil, nil, nil
+		sg := &c
 		for _, e := range g.Confine {
 			sg.Confine = append(sg.Confine, entry(e))
 		}
@@ -335,9 +338,13 @@ func (s savedGuards) policy() (*ir.Policy, *ir.Point, bool) {
 		c.Match.Src, c.Match.Dst = deref(e.Match.Src), deref(e.Match.Dst)
 		return &c
 	}
-	p := &ir.Policy{Points: []*ir.Point{s.Point}}
+	point := *s.Point
+	point.Set = deref(s.Point.Set)
+	p := &ir.Policy{Points: []*ir.Point{&point}}
 	for _, g := range s.Guards {
-		pg := &ir.Guard{Point: s.Point, Hook: g.Hook, Exclusive: g.Exclusive}
+		c := *g
+		c.Point, c.Confine, c.Services = &point, nil, nil
+		pg := &c
 		for _, e := range g.Confine {
 			pg.Confine = append(pg.Confine, entry(e))
 		}
@@ -351,7 +358,7 @@ func (s savedGuards) policy() (*ir.Policy, *ir.Point, bool) {
 		}
 		p.Guards = append(p.Guards, pg)
 	}
-	return p, s.Point, sound
+	return p, &point, sound
 }
 
 // later is a part of a record that is read when it is needed: most reads want
@@ -415,9 +422,12 @@ func (r *record) target() (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the record of policy %s is damaged: %w; run xfwc apply to write it anew", r.Policy, err)
 	}
-	guards, err := r.Guards.get()
-	if err != nil {
-		guards = savedGuards{} // names of policy lines are missing then, no more
+	// Without them policy lines and witnesses are missing, no more.
+	var d decisions
+	if guards, err := r.Guards.get(); err == nil {
+		if p, pt, ok := guards.policy(); ok {
+			d = decisions{p, pt}
+		}
 	}
-	return newTarget(rules.Ruleset, guards.Sets), nil
+	return newTarget(rules.Ruleset, d), nil
 }
