@@ -29,8 +29,9 @@ func newCompile(s *session) *cobra.Command {
 same policy, lock and feeds give the same bytes, everywhere and always.
 
 Files are replaced whole, and none before all could be written. Files that an
-earlier compile left and this one does not make are removed; files that xfwc did
-not write stay.
+earlier compile left and this one does not make are removed. Files that xfwc
+did not write stay: when one stands where an artefact belongs, compile refuses
+and writes nothing.
 
 With --check nothing is written: the differences between DIR and what compile
 would write are printed as unified diffs, and the exit code is 2 when there are
@@ -95,7 +96,7 @@ type treeFile struct {
 }
 
 // mark stands in a comment near the top of every artefact; a file without it
-// was not written by xfwc and is never removed.
+// was not written by xfwc, and is never replaced or removed.
 const mark = "written by xfwc"
 
 // ours reports whether a file was written by xfwc: its first lines say so.
@@ -143,12 +144,50 @@ func (t *tree) answersFor(name string) bool {
 	return t.whole || slices.Contains(t.covered, parts[0]+"/"+parts[1])
 }
 
+// fits looks at everything that stands where an artefact belongs, before
+// anything is written: only what xfwc wrote, or what is the same already, gives
+// way.
+func (t *tree) fits(dir string) error {
+	var foreign []string
+	for _, a := range t.artefacts {
+		name := treePath(a)
+		if !filepath.IsLocal(name) {
+			return fmt.Errorf("refused: the artefact %q would lie outside %s", name, dir)
+		}
+		target := filepath.Join(dir, filepath.FromSlash(name))
+		info, err := os.Stat(target)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return fmt.Errorf("cannot write %s: %w", name, err)
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("cannot write %s: something that is no file is in the way", target)
+		}
+		old, err := os.ReadFile(target)
+		if err != nil {
+			return fmt.Errorf("cannot tell whether xfwc wrote what is there: %w", err)
+		}
+		if !ours(old) && !bytes.Equal(old, a.Bytes) {
+			foreign = append(foreign, target)
+		}
+	}
+	if len(foreign) > 0 {
+		return fmt.Errorf("refused: xfwc did not write %s; nothing was written: move it away, or choose another directory",
+			strings.Join(foreign, " and "))
+	}
+	return nil
+}
+
 // writeTree brings the directory to the tree. Every new file is on disk under
 // a temporary name before the first one is renamed into place.
 func (s *session) writeTree(dir string, t *tree, format string) (err error) {
 	stale, err := t.stale(dir)
 	if err != nil {
 		return fmt.Errorf("cannot look through %s: %w", dir, err)
+	}
+	if err := t.fits(dir); err != nil {
+		return err
 	}
 	type move struct{ from, to string }
 	var moves []move
@@ -160,9 +199,6 @@ func (s *session) writeTree(dir string, t *tree, format string) (err error) {
 	var files []treeFile
 	for _, a := range t.artefacts {
 		name := treePath(a)
-		if !filepath.IsLocal(name) {
-			return fmt.Errorf("refused: the artefact %q would lie outside %s", name, dir)
-		}
 		target := filepath.Join(dir, filepath.FromSlash(name))
 		if old, err := os.ReadFile(target); err == nil && bytes.Equal(old, a.Bytes) {
 			files = append(files, treeFile{Path: name, State: "unchanged"})
@@ -170,9 +206,6 @@ func (s *session) writeTree(dir string, t *tree, format string) (err error) {
 		}
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return fmt.Errorf("cannot write %s: %w", name, err)
-		}
-		if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("cannot write %s: something that is no file is in the way", target)
 		}
 		staged, err := stage(target, a.Bytes, 0o644)
 		if err != nil {
