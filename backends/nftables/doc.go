@@ -15,7 +15,9 @@
 // rewrites, it does on both sides. [Update] turns a live table into the wanted
 // one without a moment in which a packet meets neither: it keeps the table, the
 // base chains, the sets and the counters, replaces rules, and sends only the
-// elements that differ.
+// elements that differ, in several transactions where one would let packets
+// pass. Large sets are compared by a digest that the table itself carries,
+// because the kernel takes minutes to list them (digest.go).
 //
 // The wire format is that of nf_tables in the Linux kernel
 // (include/uapi/linux/netfilter/nf_tables.h). Kernels from 5.10 are supported.

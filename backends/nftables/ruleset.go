@@ -56,8 +56,11 @@ type Set struct {
 	Expires bool
 	// Size is the largest number of elements: always stated for dynamic sets
 	// (a full one fails open) and for hash sets of feeds.
-	Size     uint32
-	Comment  string // for feeds: the digest, by which plan and drift verify
+	Size uint32
+	// Comment is shown by nft. The kernel keeps the first one as long as the set
+	// lives, so it is not compared; what a large set holds is told by a digest
+	// (digest.go). "feed " in front says that the elements come from a feed.
+	Comment  string
 	Elements []Element
 }
 

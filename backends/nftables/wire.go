@@ -32,14 +32,12 @@ const (
 	setFlagConcat     = 0x80
 	dataVerdictType   = 0xffffff00
 	elemFlagEnd       = 0x1
-	elemFlagCatchall  = 0x2
 	objTypeCounter    = 1
 	maxAttrLen        = 0xffff
 	attrTypeMask      = 0x3fff // without the nested and byte order bits
 	nlaHeader         = 4
 	nlmsgHeader       = 16
 	nfgenHeader       = 4
-	tableFlagDormant  = 1
 	regVerdict        = 0
 	reg1              = 1
 	reg32First        = 8 // NFT_REG32_00, the same bytes as register 1
@@ -51,8 +49,6 @@ const (
 	hookPostrouting   = 4
 	hookAttrNum       = 1
 	hookAttrPriority  = 2
-	hookAttrDev       = 3
-	hookAttrDevs      = 4
 	nfnlSubsysNFT     = unix.NFNL_SUBSYS_NFTABLES
 	nfnlMsgBatchBegin = unix.NFNL_MSG_BATCH_BEGIN
 	nfnlMsgBatchEnd   = unix.NFNL_MSG_BATCH_END
