@@ -109,6 +109,16 @@ func drift(m Reader, s store, w *Wanted) (*DriftReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w != nil && applied != nil && applied.RulesetDigest != built.rulesetDigest {
+		var moved int
+		if differences, moved, err = withoutMoved(m, sit, applied, differences); err != nil {
+			return nil, err
+		}
+		if moved > 0 {
+			report.Notices = append(report.Notices, fmt.Sprintf("%d comments name the lines that their statements had when the policy was applied at %s; xfwc apply renews them",
+				moved, applied.When.Format(time.RFC3339)))
+		}
+	}
 	report.Differences = append(report.Differences, differences...)
 	report.Status = InSync
 	if len(report.Differences) == 0 {
@@ -132,6 +142,37 @@ func drift(m Reader, s store, w *Wanted) (*DriftReport, error) {
 		report.Status = NeverApplied
 	}
 	return report, nil
+}
+
+// withoutMoved leaves out the comments that differ only because the policy's
+// statements stand on other lines than when it was applied: a line more in the
+// policy is no drift of the machine. A comment that somebody changed on the
+// machine differs from what was applied, too, and stays.
+func withoutMoved(m Reader, sit *situation, applied *record, differences []Change) (kept []Change, moved int, err error) {
+	type place struct {
+		kind, object string
+		position     int
+	}
+	was, err := applied.target()
+	if err != nil {
+		return nil, 0, err
+	}
+	since, err := compare(m, sit.settled, was)
+	if err != nil {
+		return nil, 0, err
+	}
+	byHand := map[place]bool{}
+	for _, c := range since {
+		byHand[place{c.Kind, c.Object, c.Position}] = true
+	}
+	for _, c := range differences {
+		if c.What == "comment" && !byHand[place{c.Kind, c.Object, c.Position}] {
+			moved++
+			continue
+		}
+		kept = append(kept, c)
+	}
+	return kept, moved, nil
 }
 
 // believed is the record of what was applied last: that of an unfinished
