@@ -81,7 +81,9 @@ func printDrift(w io.Writer, r *deploy.DriftReport) error {
 	}
 	for _, c := range r.Differences {
 		fmt.Fprintf(&b, "  %-7s  %s\n", c.Class, from(c.Text, c.Origin))
-		if c.Live != "" && c.Wanted != "" { // the kernel's words help only side by side
+		// The kernel's words help side by side, and those of rules nobody but
+		// the kernel: they are in the JSON.
+		if c.Live != "" && c.Wanted != "" && c.Live != c.Wanted && c.Kind != "rule" {
 			fmt.Fprintf(&b, "           live    %s\n           wanted  %s\n", c.Live, c.Wanted)
 		}
 		if c.Witness != "" {

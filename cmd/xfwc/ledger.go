@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,11 @@ with every engine that could hold it:
   under  it blocks more than the intent
   none   this engine does not hold it
 
-each with the reason. An intent that no engine holds is marked NOWHERE.`,
+each with the reason. An intent that no engine of any point holds is marked
+NOWHERE. With --point only what concerns that point is listed.`,
 		Args: cobra.ExactArgs(1),
 	}
+	point := cmd.Flags().String("point", "", "only this point")
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		src, err := s.loadToAsk(args[0])
@@ -34,6 +37,12 @@ each with the reason. An intent that no engine holds is marked NOWHERE.`,
 			return err
 		}
 		rows := ledgerRows(emit(src.policy, src.policy.Points, "").Ledger)
+		if *point != "" {
+			if _, err := pointNamed(src.policy, *point); err != nil {
+				return err
+			}
+			rows = atPoint(rows, *point)
+		}
 		if format.value == "json" {
 			return writeJSON(s.out, map[string]any{"policy": src.policy.Name, "intents": rows})
 		}
@@ -86,6 +95,20 @@ func ledgerRows(entries []ir.LedgerEntry) []*ledgerRow {
 		}
 	}
 	return rows
+}
+
+// atPoint keeps the answers of one point, and the intents that have one. What is
+// held nowhere is still about all points: an intent that another point holds is
+// not lost.
+func atPoint(rows []*ledgerRow, point string) []*ledgerRow {
+	kept := []*ledgerRow{}
+	for _, r := range rows {
+		r.Held = slices.DeleteFunc(r.Held, func(h ledgerHolder) bool { return h.Point != point })
+		if len(r.Held) > 0 {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 func printLedger(w io.Writer, rows []*ledgerRow) error {
