@@ -130,10 +130,15 @@ func (w *writer) whyNot(sit *situation, token string) error {
 	}
 	if p := sit.stray; p != nil {
 		reason := "its time ran out"
-		if p.BootID != sit.now.BootID {
+		switch {
+		case p.BootID != sit.now.BootID:
 			reason = "the machine restarted"
+		case !sit.live.Exists:
+			reason = "somebody deleted table inet " + nftables.TableName
+		case int64(sit.now.Boot) < p.DeadlineBoot:
+			reason = "somebody removed it from table inet " + nftables.TableName
 		}
-		return &ExpiredError{Policy: p.Policy, Deadline: p.Deadline, Reason: reason}
+		return &ExpiredError{Policy: p.Policy, Deadline: p.Deadline, Reason: reason, Gone: !sit.live.Exists}
 	}
 	events, err := w.readJournal()
 	if err != nil {

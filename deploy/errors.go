@@ -46,10 +46,15 @@ type ExpiredError struct {
 	Policy   string
 	Deadline time.Time
 	Reason   string // "its time ran out", "the machine restarted", …
+	Gone     bool   // the whole table is gone: no policy is in force
 }
 
 func (e *ExpiredError) Error() string {
-	return fmt.Sprintf("the change to policy %s can no longer be confirmed: %s; the earlier policy is in force. Run xfwc apply again", e.Policy, e.Reason)
+	now := "the earlier policy is in force"
+	if e.Gone {
+		now = "no policy is in force"
+	}
+	return fmt.Sprintf("the change to policy %s can no longer be confirmed: %s; %s. Run xfwc apply again", e.Policy, e.Reason, now)
 }
 
 // TokenError says that the token given to Confirm is not the waiting change's.
