@@ -357,7 +357,7 @@ func verify(m Reader, t *target) error {
 	if err != nil {
 		return fmt.Errorf("the change is in force but could not be verified: %w", err)
 	}
-	found, err := differences(m, settle(live), t)
+	found, err := differences(m, settle(live), t, verifySize)
 	if err != nil {
 		return fmt.Errorf("the change is in force but could not be verified: %w", err)
 	}

@@ -29,11 +29,12 @@ func compare(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
 			return nil, err
 		}
 	}
-	return differences(m, live, t)
+	return differences(m, live, t, sampleSize)
 }
 
-// differences is compare for a target that has its canonical form.
-func differences(m Reader, live *nftables.Snapshot, t *target) ([]Change, error) {
+// differences is compare for a target that has its canonical form. Of a set that
+// is not read, as many elements are looked up as sample says.
+func differences(m Reader, live *nftables.Snapshot, t *target, sample int) ([]Change, error) {
 	c := &comparison{t: t, live: live, want: t.want, liveUse: users(live), wantUse: users(t.want)}
 	if !live.Exists {
 		c.add(Change{
@@ -44,7 +45,7 @@ func differences(m Reader, live *nftables.Snapshot, t *target) ([]Change, error)
 		return c.out, nil
 	}
 	c.objects()
-	if err := c.samples(m); err != nil {
+	if err := c.samples(m, sample); err != nil {
 		return nil, err
 	}
 	return c.out, nil
@@ -301,13 +302,13 @@ func (c *comparison) unreadSet(live, want *nftables.Object) {
 }
 
 // samples looks up members of the sets that were not read.
-func (c *comparison) samples(m Reader) error {
+func (c *comparison) samples(m Reader, size int) error {
 	for _, s := range c.unread {
-		sample := make([]nftables.Element, 0, sampleSize)
-		if len(s.Elements) <= sampleSize {
+		sample := make([]nftables.Element, 0, size)
+		if len(s.Elements) <= size {
 			sample = append(sample, s.Elements...)
 		} else {
-			for range sampleSize {
+			for range size {
 				sample = append(sample, s.Elements[rand.IntN(len(s.Elements))])
 			}
 		}

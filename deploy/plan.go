@@ -134,10 +134,12 @@ const planVersion = 1
 // From how many elements on a set is not read to compare it: the kernel walks a
 // set anew for each piece of a dump, so reading costs the square of the size,
 // and more for ranges. Such sets are compared by the digest in their comment,
-// by count, and by looking up a sample.
+// by count, and by looking up a sample. The sample is small in the check after a
+// commit, which the kernel has acknowledged as a whole.
 const (
 	readIntervalMax = 4096
 	sampleSize      = 2000
+	verifySize      = 200
 )
 
 var readHashMax = 131072 // a variable for the tests: so many elements take their time

@@ -1,10 +1,10 @@
 package deploy
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -94,18 +94,22 @@ type savedSet struct {
 func saveSet(s *nftables.Set) savedSet {
 	out := savedSet{Set: *s}
 	out.Set.Elements = nil
-	text := make([]byte, 0, 16*len(s.Elements))
+	var text strings.Builder
+	text.Grow(16 * len(s.Elements))
+	one := make([]byte, 0, 128)
 	for i := range s.Elements {
+		one = one[:0]
 		if i > 0 {
-			text = append(text, ' ')
+			one = append(one, ' ')
 		}
 		var ok bool
-		if text, ok = appendAddrElement(text, &s.Elements[i]); !ok {
+		if one, ok = appendAddrElement(one, &s.Elements[i]); !ok {
 			out.Elements = s.Elements
 			return out
 		}
+		text.Write(one)
 	}
-	out.Addrs = string(text)
+	out.Addrs = text.String()
 	return out
 }
 
@@ -226,14 +230,22 @@ type savedAddrSet struct {
 func (l addrSetList) written() []savedAddrSet {
 	out := make([]savedAddrSet, len(l))
 	for i, s := range l {
-		text := make([]byte, 0, 19*len(s.Prefixes))
+		var text strings.Builder
+		text.Grow(16 * len(s.Prefixes))
+		one := make([]byte, 0, 128)
 		for j, p := range s.Prefixes {
+			one = one[:0]
 			if j > 0 {
-				text = append(text, ' ')
+				one = append(one, ' ')
 			}
-			text = p.AppendTo(text)
+			if p.IsSingleIP() {
+				one = p.Addr().AppendTo(one)
+			} else {
+				one = p.AppendTo(one)
+			}
+			text.Write(one)
 		}
-		out[i] = savedAddrSet{s.Name, string(text), s.Origin}
+		out[i] = savedAddrSet{s.Name, text.String(), s.Origin}
 	}
 	return out
 }
@@ -250,11 +262,19 @@ func (l *addrSetList) UnmarshalJSON(b []byte) error {
 			set.Prefixes = make([]netip.Prefix, 0, strings.Count(s.Prefixes, " ")+1)
 		}
 		for text := range strings.FieldsSeq(s.Prefixes) {
-			p, err := netip.ParsePrefix(text)
+			if strings.Contains(text, "/") {
+				p, err := netip.ParsePrefix(text)
+				if err != nil {
+					return err
+				}
+				set.Prefixes = append(set.Prefixes, p)
+				continue
+			}
+			a, err := netip.ParseAddr(text)
 			if err != nil {
 				return err
 			}
-			set.Prefixes = append(set.Prefixes, p)
+			set.Prefixes = append(set.Prefixes, netip.PrefixFrom(a, a.BitLen()))
 		}
 		*l = append(*l, set)
 	}
@@ -390,7 +410,7 @@ func (l *later[T]) get() (T, error) {
 // encode writes the record. The large parts are plain structs here: what a
 // MarshalJSON of their own would give is read once more at every level that it
 // stands below.
-func (r *record) encode() ([]byte, error) {
+func (r *record) encode(w io.Writer) error {
 	out := struct {
 		*record
 		Ruleset any `json:"ruleset"`
@@ -406,11 +426,9 @@ func (r *record) encode() ([]byte, error) {
 			Sets []savedAddrSet `json:"sets,omitempty"`
 		}{g, g.Sets.written()}
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(out)
-	return b.Bytes(), err
+	return enc.Encode(out)
 }
 
 // target is the recorded ruleset as what a machine is compared with.

@@ -287,6 +287,11 @@ func (w *writer) removeTemps() {
 // after a crash at any moment. That the new one is there is certain after the
 // next syncDir.
 func (w *writer) writeFile(name string, content []byte) error {
+	return w.writeFrom(name, bytes.NewReader(content))
+}
+
+// writeFrom is writeFile for content that comes piece by piece.
+func (w *writer) writeFrom(name string, content io.Reader) error {
 	path := w.path(name)
 	fail := func(err error) error { return &StateError{Op: "write", Path: path, Err: err} }
 	f, err := os.CreateTemp(w.dir, tempPrefix+name+"-*")
@@ -294,7 +299,7 @@ func (w *writer) writeFile(name string, content []byte) error {
 		return fail(err)
 	}
 	temp := f.Name()
-	_, err = f.Write(content)
+	_, err = io.Copy(f, content)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -361,14 +366,16 @@ func syncDir(dir string) error {
 
 // writeNext writes the record that is about to be put in force, with its text.
 func (w *writer) writeNext(r *record, text []byte) error {
+	// The record is encoded while the text waits for the disk: feeds are long.
+	// What concerns the disk is done by this thread, which may have a file system
+	// of its own.
+	from, to := io.Pipe()
+	defer from.Close()
+	go func() { to.CloseWithError(r.encode(to)) }()
 	if err := w.writeFile(nextFile+".nft", text); err != nil {
 		return err
 	}
-	b, err := r.encode()
-	if err != nil {
-		return &StateError{Op: "write", Path: w.path(nextFile + ".json"), Err: err}
-	}
-	if err := w.writeFile(nextFile+".json", b); err != nil {
+	if err := w.writeFrom(nextFile+".json", from); err != nil {
 		return err
 	}
 	w.next = r
