@@ -108,17 +108,24 @@ func (s *session) loadUnless(path string, passOver func(diag.Finding) bool) (*so
 	if err != nil {
 		return nil, err
 	}
-	var bad []diag.Finding
-	for _, f := range src.findings {
-		if f.Severity == diag.Error && f.Waived == nil && !passOver(f) {
-			bad = append(bad, f)
-		}
-	}
+	bad := unwaived(src.findings, passOver)
 	if len(bad) == 0 {
 		return src, nil
 	}
 	diag.RenderText(s.err, bad, src.shown(), s.color(s.errTerminal))
 	return nil, &ended{failed, fmt.Errorf("%s: %s; nothing was done", src.path, count(len(bad), "error"))}
+}
+
+// unwaived are the errors that no waiver covers, apart from those that are
+// passed over.
+func unwaived(found []diag.Finding, passOver func(diag.Finding) bool) []diag.Finding {
+	var bad []diag.Finding
+	for _, f := range found {
+		if f.Severity == diag.Error && f.Waived == nil && !passOver(f) {
+			bad = append(bad, f)
+		}
+	}
+	return bad
 }
 
 // shown is every text that a finding can point into: the policy's files and

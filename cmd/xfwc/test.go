@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"xfwc/compiler"
+	"xfwc/lang/diag"
 )
 
 // newTest builds `xfwc test`.
@@ -20,7 +21,8 @@ func newTest(s *session) *cobra.Command {
 sample. With --kernel the artefacts are also loaded into throw-away network
 namespaces and real packets are sent.
 
-It exits with 1 when a line does not hold.`,
+It exits with 1 when a line does not hold, and when the policy has an error of
+another kind, such as by best practice, that no waiver covers.`,
 		Args: cobra.ExactArgs(1),
 	}
 	kernel := cmd.Flags().Bool("kernel", false, "also send real packets, in throw-away network namespaces")
@@ -42,9 +44,30 @@ It exits with 1 when a line does not hold.`,
 		if err != nil {
 			return err
 		}
-		return s.closeTests(lines, "the model")
+		return s.soundToo(src, s.closeTests(lines, "the model"))
 	}
 	return cmd
+}
+
+// soundToo ends a command that tested a policy: tests that hold do not make a
+// policy sound that xfwc check refuses. Its errors are printed, apart from tests
+// that fail, which the command has told already; tested is how the tests ended.
+func (s *session) soundToo(src *source, tested error) error {
+	found := src.findings
+	if !diag.HasErrors(found) {
+		found = compiler.Waive(src.files, emit(src.policy, src.policy.Points, "").Findings, "")
+	}
+	bad := unwaived(found, func(f diag.Finding) bool { return f.Code == "test-failed" })
+	if len(bad) == 0 {
+		return tested
+	}
+	diag.Sort(bad)
+	diag.RenderText(s.err, bad, src.shown(), s.color(s.errTerminal))
+	s.note("%s: %s beside the tests; such a policy is not compiled or applied", src.path, count(len(bad), "error"))
+	if tested == nil {
+		tested = end(failed)
+	}
+	return tested
 }
 
 // testLine is what became of one line of a test block.
@@ -118,6 +141,10 @@ func (s *session) closeTests(lines []testLine, where string) error {
 	}
 	if len(lines) == 0 {
 		s.note("the policy has no test block: nothing was tested")
+		return nil
+	}
+	if len(lines) == 1 {
+		s.note("the one expectation holds on %s", where)
 		return nil
 	}
 	s.note("%s hold on %s", count(len(lines), "expectation"), where)

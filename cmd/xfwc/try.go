@@ -75,5 +75,8 @@ func (s *session) runTry(src *source, format string, testsOnly bool) error {
 	if err == nil && !result.OK() {
 		err = end(failed)
 	}
+	if testsOnly {
+		err = s.soundToo(src, err)
+	}
 	return err
 }
