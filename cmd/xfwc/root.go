@@ -81,16 +81,20 @@ func run(args []string, w world) int {
 	root.SetOut(w.out)
 	root.SetErr(w.err)
 	err := root.Execute()
+	var e *ended
+	if !errors.As(err, &e) && err != nil {
+		e = &ended{code: failed, err: err}
+	}
 	// A result that could not be written must not look like a good one.
 	if results.err != nil {
-		err = errors.Join(fmt.Errorf("cannot write the result: %w", results.err), err)
+		lost := fmt.Errorf("cannot write the result: %w", results.err)
+		if e != nil && e.err != nil && !errors.Is(e.err, results.err) {
+			lost = errors.Join(lost, e.err)
+		}
+		e = &ended{code: failed, err: lost}
 	}
-	if err == nil {
+	if e == nil {
 		return int(fine)
-	}
-	var e *ended
-	if !errors.As(err, &e) || results.err != nil {
-		e = &ended{code: failed, err: err}
 	}
 	if e.err != nil {
 		fmt.Fprintln(w.err, "xfwc: "+strings.TrimRight(e.err.Error(), "\n"))
