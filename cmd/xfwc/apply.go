@@ -119,8 +119,21 @@ func (s *session) wantedOrPlanned(path, point string) (*deploy.Wanted, *deploy.P
 	if point != "" && point != plan.Point {
 		return nil, nil, fmt.Errorf("the plan %s is for the point %s, not for %s", path, plan.Point, point)
 	}
+	if err := readable(plan.PolicyPath); err != nil {
+		return nil, nil, fmt.Errorf("the plan %s is for a policy that cannot be read: %w: put the policy back there, or plan anew with xfwc plan POLICY -o %s",
+			path, err, path)
+	}
 	w, err := s.wanted(plan.PolicyPath, plan.Point)
 	return w, plan, err
+}
+
+// readable tries to open a file.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // looksLikePlan tells a saved plan, which is a JSON object, from a policy,

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,7 +75,33 @@ func (s *session) wanted(path, point string) (*deploy.Wanted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &deploy.Wanted{Policy: src.policy, Point: pt, Path: path, Sources: src.texts, Lock: src.lockText}, nil
+	// A plan or a record may be used from another folder than it was made in.
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell where the policy is: %w", err)
+	}
+	texts, err := besides(whole, src.texts)
+	if err != nil {
+		return nil, err
+	}
+	return &deploy.Wanted{Policy: src.policy, Point: pt, Path: whole, Sources: texts, Lock: src.lockText}, nil
+}
+
+// besides names a policy's files as they lie from the folder of the root file:
+// the same policy is the same, wherever the command was run.
+func besides(root string, texts map[string][]byte) (map[string][]byte, error) {
+	named := make(map[string][]byte, len(texts))
+	for name, text := range texts {
+		whole, err := filepath.Abs(name)
+		if err == nil {
+			name, err = filepath.Rel(filepath.Dir(root), whole)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell where %s is: %w", name, err)
+		}
+		named[filepath.ToSlash(name)] = text
+	}
+	return named, nil
 }
 
 // printPlan writes a plan for people: by statement of the policy, then step by
