@@ -1,13 +1,18 @@
 // Package nftables writes, loads, reads and compares the packet filter: the one
 // table inet xfwc.
 //
-// The table is described once, as a [Ruleset], and read in four ways that are
-// held equal by tests in real network namespaces:
+// The table is described once, as a [Ruleset], and written in two ways that tests
+// in real network namespaces hold equal, by what the kernel then has:
 //
 //	Ruleset.Text   the artefact xfwc.nft for review and for nft(8)   print.go
 //	Batch          one netlink transaction, for apply                batch.go, encode.go
 //	Conn.Dump      what the kernel has, in one canonical form        dump.go, canon.go
-//	the validator  what a packet meets, without a kernel             (compiler's decision function)
+//
+// [Ruleset.Validate] is asked before a ruleset is loaded. It finds what nft or the
+// kernel would refuse or read in another sense: names, references, values,
+// contradictions within a rule, loops. It does not judge what the rules let
+// through: the compiler does that on its own model, and tests with real packets
+// compare the two.
 //
 // A plan or a drift check never compares listings. It loads the wanted table
 // into a network namespace of its own ([Desired]), dumps it and the live table

@@ -6,9 +6,8 @@ import "net/netip"
 // another table.
 const TableName = "xfwc"
 
-// Ruleset is the whole table inet xfwc. It has four readers: the text printer,
-// the netlink writer, the canonical dumper and the interpreter. The order of
-// every slice is the order in every reader.
+// Ruleset is the whole table inet xfwc. The text printer, the netlink writer and
+// Validate read it. The order of every slice is the order in every reader.
 type Ruleset struct {
 	Comment  string // of the table: which policy it comes from
 	Counters []*Counter

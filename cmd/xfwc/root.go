@@ -121,9 +121,9 @@ func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "xfwc",
 		Short: "Compile the policy of an XMPP site into firewall, IDS and proxy rules, and keep it in force",
-		Long: `xfwc reads a policy that says what an XMPP site means to allow, proves that the
-packet filter, the IDS, the proxy and the server all say the same, puts it in
-force, and notices when they stop.
+		Long: `xfwc reads a policy that says what an XMPP site means to allow, compiles the
+packet filter, the IDS and the proxy from it, says how exactly each holds it,
+puts the packet filter in force, and notices when a machine stops agreeing.
 
 Exit codes of every command:
   0  fine, nothing to do

@@ -13,7 +13,7 @@ type Policy struct {
 	Name     string
 	Owner    string
 	Profile  string   // "baseline" or "strict"
-	Comply   []string // frameworks the report maps to
+	Comply   []string // frameworks that the policy names; nothing depends on them
 	Networks []*Network
 	Servers  []*Server
 	Points   []*Point
