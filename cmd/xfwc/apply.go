@@ -4,18 +4,23 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"xfwc/deploy"
+	"xfwc/lang"
+	"xfwc/lang/diag"
 )
 
 // newApply builds `xfwc apply`.
@@ -136,20 +141,40 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// looksLikePlan tells a saved plan, which is a JSON object, from a policy,
-// which never begins with a brace.
+// looksLikePlan tells a saved plan, which is a JSON object with a version, from
+// a policy. What is neither is one error, not the dozens of findings that the
+// parser of policies has about it. A name that ends in .xfw is a policy's.
 func looksLikePlan(path string) (bool, error) {
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return false, fmt.Errorf("cannot read the policy or plan: %w", err)
 	}
-	defer f.Close()
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && n == 0 && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("cannot read the policy or plan: %w", err)
+	var plan struct {
+		Version *json.RawMessage `json:"version"`
 	}
-	return bytes.HasPrefix(bytes.TrimSpace(head[:n]), []byte("{")), nil
+	err = json.Unmarshal(text, &plan)
+	if err == nil && plan.Version != nil {
+		return true, nil
+	}
+	if filepath.Ext(path) == ".xfw" {
+		return false, nil
+	}
+	why := ""
+	switch {
+	case err == nil:
+		why = "it is JSON without the version that a plan has"
+	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")):
+		why = "it begins like a plan, but is damaged: " + err.Error()
+	case !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0:
+		why = "it is no text"
+	default:
+		file, findings := lang.Parse(path, text)
+		if len(file.Decls) > 0 || !diag.HasErrors(findings) {
+			return false, nil
+		}
+		why = "no statement of a policy is in it"
+	}
+	return false, fmt.Errorf("%s is neither a policy nor a saved plan: %s; name a policy file, or save a plan with xfwc plan POLICY -o FILE", path, why)
 }
 
 // ask puts a yes-or-no question to the person at the terminal; anything but
