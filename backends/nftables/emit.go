@@ -562,7 +562,8 @@ func (b *builder) newAddrSets(s *ir.AddrSet, f Family) []string {
 	hosts, nets := split(s.Prefixes, f)
 	note := s.Origin.Label
 	if s.Feed != "" {
-		note = "feed " + s.Digest
+		// Not the digest: the kernel cannot change a comment when the feed changes.
+		note = "feed " + s.Feed
 	}
 	suffix := fmt.Sprintf("_v%d", f)
 	if len(hosts) > splitAbove && len(nets) > 0 {
