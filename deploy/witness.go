@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"xfwc/compiler"
@@ -76,6 +77,26 @@ func elementAddr(c Change) netip.Addr {
 	return a
 }
 
+// elementPort is the protocol and first port of an element of a map that is
+// looked up by port, such as "tcp . 5280-5281 : goto …".
+func elementPort(c Change) (ir.PortSpan, bool) {
+	text := c.Wanted
+	if text == "" {
+		text = c.Live
+	}
+	parts := strings.Split(elementKey(text), " . ")
+	if c.Kind != "element" || len(parts) < 2 {
+		return ir.PortSpan{}, false
+	}
+	from, _, _ := strings.Cut(parts[len(parts)-1], "-")
+	n, err := strconv.ParseUint(from, 10, 16)
+	proto := ir.Proto(parts[len(parts)-2])
+	if err != nil || proto != ir.TCP && proto != ir.UDP {
+		return ir.PortSpan{}, false
+	}
+	return ir.PortSpan{Proto: proto, From: uint16(n), To: uint16(n)}, true
+}
+
 // strangers are sources and destinations where the policy names none: of the
 // blocks for documentation, RFC 5737 and RFC 3849, and one of the internet.
 var strangers = []netip.Addr{
@@ -112,6 +133,9 @@ func (d decisions) find(g *ir.Guard, s *ir.ServiceGuard, e *ir.Entry, c Change) 
 	ports := s.Ports
 	if len(e.Match.DstPorts) > 0 {
 		ports = e.Match.DstPorts
+	}
+	if p, ok := elementPort(c); ok {
+		ports = []ir.PortSpan{p}
 	}
 	for _, port := range ports {
 		for _, src := range srcs {
