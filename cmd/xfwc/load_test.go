@@ -127,7 +127,7 @@ func TestApplyAsks(t *testing.T) {
 // TestLooksLikePlan tells plans from policies.
 func TestLooksLikePlan(t *testing.T) {
 	for text, want := range map[string]bool{
-		"{\n  \"version\": 1}": true, "  \n{}": true, "": false,
+		"{\n  \"version\": 1}": true, "  \n{\"version\": 2}": true, "": false,
 		"policy \"a\" { owner \"b\" }\n": false, "# {\n": false,
 	} {
 		name := filepath.Join(t.TempDir(), "file")
