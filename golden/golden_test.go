@@ -265,8 +265,9 @@ const (
 // TestReadmeDemo runs what make demo runs and compares it with the transcript in
 // README.md, apart from how long it took.
 func TestReadmeDemo(t *testing.T) {
-	cmd := exec.Command(xfwc, "try", "examples/office/policy.xfw")
+	cmd := exec.Command("scripts/demo.sh")
 	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "XFWC="+xfwc)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -274,7 +275,7 @@ func TestReadmeDemo(t *testing.T) {
 		if os.Getenv("CI") == "" && strings.Contains(stderr.String(), "namespace") {
 			t.Skipf("skipped: no namespaces here: %s", stderr.String())
 		}
-		t.Fatalf("xfwc try: %v\n%s%s", err, out, stderr.String())
+		t.Fatalf("make demo: %v\n%s%s", err, out, stderr.String())
 	}
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"xfwc/compiler/ir"
+	"xfwc/lang/diag"
 )
 
 // Priorities of the base chains. Early stands before connection tracking
@@ -39,6 +40,11 @@ func (Backend) Kind() string { return "nftables" }
 // Emit writes xfwc.nft for the point.
 func (Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
 	r, ledger := Build(p, pt)
+	if err := r.Validate(); err != nil {
+		// No artefact is better than one that the kernel may read otherwise.
+		return ir.Emission{Ledger: ledger, Findings: []diag.Finding{diag.New("internal-error", pt.Origin.Span,
+			"the ruleset of point "+pt.Name+" is not sound: "+err.Error())}}
+	}
 	return ir.Emission{
 		Artefacts: []ir.Artefact{{Point: pt.Name, Engine: "nftables", Path: "xfwc.nft", Bytes: r.Text()}},
 		Ledger:    ledger,
