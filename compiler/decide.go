@@ -86,9 +86,9 @@ func decideGuard(g *ir.Guard, pkt Packet) Decision {
 func servicesOf(g *ir.Guard, pkt Packet) []*ir.ServiceGuard {
 	var found []*ir.ServiceGuard
 	for _, holds := range []func(*ir.ServiceGuard) bool{
-		func(s *ir.ServiceGuard) bool { return !s.BySource && s.Addrs != nil && contains(s.Addrs, pkt.Dst) },
+		func(s *ir.ServiceGuard) bool { return !s.BySource && s.Addrs != nil && s.Addrs.Contains(pkt.Dst) },
 		func(s *ir.ServiceGuard) bool { return s.Addrs == nil },
-		func(s *ir.ServiceGuard) bool { return s.BySource && contains(s.Addrs, pkt.Src) },
+		func(s *ir.ServiceGuard) bool { return s.BySource && s.Addrs.Contains(pkt.Src) },
 	} {
 		for _, s := range g.Services {
 			if portIn(s.Ports, pkt.Proto, pkt.DstPort) && holds(s) {
@@ -116,10 +116,10 @@ func matches(m ir.Match, pkt Packet) bool {
 	if len(m.Oif) > 0 && !slices.Contains(m.Oif, pkt.Oif) {
 		return false
 	}
-	if m.Src != nil && contains(m.Src, pkt.Src) == m.SrcNot {
+	if m.Src != nil && m.Src.Contains(pkt.Src) == m.SrcNot {
 		return false
 	}
-	if m.Dst != nil && contains(m.Dst, pkt.Dst) == m.DstNot {
+	if m.Dst != nil && m.Dst.Contains(pkt.Dst) == m.DstNot {
 		return false
 	}
 	if m.SrcPorts != nil && !portIn(m.SrcPorts, pkt.Proto, pkt.SrcPort) {

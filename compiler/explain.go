@@ -103,7 +103,7 @@ func ifaceTo(pt *ir.Point, a netip.Addr) string {
 	best, bits := "", -1
 	for _, i := range pt.Interfaces {
 		for _, n := range i.Networks {
-			if p, ok := containing(n.Set, a); ok && p.Bits() > bits {
+			if p, ok := n.Set.Covering(a); ok && p.Bits() > bits {
 				best, bits = i.Name, p.Bits()
 			}
 		}
@@ -453,14 +453,14 @@ func sourcesOf(t *ir.Test, cuts []netip.Addr) []netip.Addr {
 	slices.SortFunc(all, netip.Addr.Compare)
 	all = slices.Compact(all)
 	return slices.DeleteFunc(all, func(a netip.Addr) bool {
-		if t.Except != nil && contains(t.Except, a) {
+		if t.Except != nil && t.Except.Contains(a) {
 			return true
 		}
 		if t.From.Any {
 			// `any` is everybody elsewhere: what no router forwards is not meant.
 			return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || a == netip.MustParseAddr("255.255.255.255")
 		}
-		return !contains(t.From.Set, a)
+		return !t.From.Set.Contains(a)
 	})
 }
 

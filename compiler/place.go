@@ -973,33 +973,11 @@ func within(a, b *ir.AddrSet) bool {
 		return true // a feed can be long
 	}
 	for _, p := range a.Prefixes {
-		if q, ok := containing(b, p.Addr()); !ok || q.Bits() > p.Bits() {
+		if q, ok := b.Covering(p.Addr()); !ok || q.Bits() > p.Bits() {
 			return false
 		}
 	}
 	return true
-}
-
-// contains reports whether the set holds the address.
-func contains(s *ir.AddrSet, a netip.Addr) bool {
-	_, ok := containing(s, a)
-	return ok
-}
-
-// containing finds the prefix of the set that holds the address. The prefixes
-// are disjoint, so the last one that starts at or before the address is the
-// only candidate.
-func containing(s *ir.AddrSet, a netip.Addr) (netip.Prefix, bool) {
-	i, found := slices.BinarySearchFunc(s.Prefixes, a, func(p netip.Prefix, a netip.Addr) int {
-		return cmp.Or(cmp.Compare(boolRank(p.Addr().Is6()), boolRank(a.Is6())), p.Addr().Compare(a))
-	})
-	if found {
-		return s.Prefixes[i], true
-	}
-	if i > 0 && s.Prefixes[i-1].Contains(a) {
-		return s.Prefixes[i-1], true
-	}
-	return netip.Prefix{}, false
 }
 
 func setOverlapsPrefix(s *ir.AddrSet, p netip.Prefix) bool {
