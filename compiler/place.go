@@ -460,6 +460,16 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 	for _, c := range allows {
 		guarded = append(guarded, c.ports...)
 	}
+	for _, f := range pl.p.Flows {
+		// An allow statement may name the machine as a source of another's service:
+		// it opens that also among the ports that are judged here.
+		named := f.Kind == ir.Access && f.Verdict == ir.Allow && !f.To.Any && f.From.Set != nil
+		if named && overlaps(f.From.Set, m.set) && !overlaps(f.To.Set, m.set) {
+			if ports := without(f.Ports, without(f.Ports, guarded)); len(ports) > 0 {
+				allows = append(allows, claim{f, ports})
+			}
+		}
+	}
 	var services []*ir.ServiceGuard
 	for _, cl := range classes(guarded, allows, nil) {
 		s := &ir.ServiceGuard{Ports: cl.ports}
@@ -478,6 +488,9 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 			for _, f := range cl.flows {
 				e := &ir.Entry{ID: f.ID, Verdict: ir.Allow, Limits: f.Limits, Flow: f, Origin: f.Origin}
 				e.Match.Dst = f.To.Set
+				if f.Kind == ir.Access {
+					e.ID, e.Match.Src = f.ID+"-out", f.From.Set
+				}
 				if !m.hostwide {
 					e.Match.Iif = pl.facing(m.set)
 				}
