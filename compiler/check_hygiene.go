@@ -326,8 +326,8 @@ deny network drop
 				}
 				for _, d := range denials {
 					wholly := len(d.flow.Ports) == 0 || covers(d.flow.Ports, f.Ports)
-					everywhere := d.flow.To.Any || f.To.Set != nil && within(f.To.Set, d.flow.To.Set)
-					everybody := d.flow.From.Any || within(f.From.Set, d.flow.From.Set)
+					everywhere := d.flow.To.Any || f.To.Set != nil && f.To.Set.Within(d.flow.To.Set)
+					everybody := d.flow.From.Any || f.From.Set.Within(d.flow.From.Set)
 					if wholly && everywhere && everybody {
 						p.Report(f.Origin.Span, fmt.Sprintf("%s admits %s, all of which %s denies", f.Origin.Label, f.From.Label, d.flow.From.Label),
 							label(d.decl.Span(), "denied here"))
@@ -415,7 +415,7 @@ func (p *Pass) readable(c *ir.ContentRule, name string) bool {
 // behind a proxy.
 func (p *Pass) fromPoint(f *ir.Flow) bool {
 	return slices.ContainsFunc(p.Policy.Points, func(pt *ir.Point) bool {
-		return f.From.Set != nil && pt.Set != nil && len(pt.Set.Prefixes) > 0 && within(f.From.Set, pt.Set)
+		return f.From.Set != nil && pt.Set != nil && len(pt.Set.Prefixes) > 0 && f.From.Set.Within(pt.Set)
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go4.org/netipx"
+
 	"xfwc/compiler/ir"
 	"xfwc/lang/diag"
 )
@@ -17,6 +19,11 @@ type Hop struct {
 	Hook     ir.Hook
 	Iif, Oif string
 	Decision Decision
+}
+
+// String says what the point decides, as a phrase.
+func (h Hop) String() string {
+	return fmt.Sprintf("%s at %s (%s): %s", h.Decision.Verdict.Past(), h.Point.Name, h.Hook, h.Decision.Reason)
 }
 
 // Explanation is a packet's way through the policy's points.
@@ -426,20 +433,10 @@ func sourceCuts(p *ir.Policy) []netip.Addr {
 
 func appendCuts(cuts []netip.Addr, p netip.Prefix) []netip.Addr {
 	cuts = append(cuts, p.Addr())
-	if next := lastOf(p).Next(); next.IsValid() {
+	if next := netipx.PrefixLastIP(p).Next(); next.IsValid() {
 		cuts = append(cuts, next)
 	}
 	return cuts
-}
-
-// lastOf is the highest address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // sourcesOf picks the first address of every region that lies within the test's
@@ -479,24 +476,13 @@ func testFindings(p *ir.Policy) []diag.Finding {
 		w := r.Witness
 		f := diag.New("test-failed", r.Test.Origin.Span, fmt.Sprintf(
 			"test %q: %s %s -> %s is %s", r.Test.Name, w.Packet.Proto, w.Packet.Src,
-			netip.AddrPortFrom(w.Packet.Dst, w.Packet.DstPort), verdictPast(w.Verdict)))
+			netip.AddrPortFrom(w.Packet.Dst, w.Packet.DstPort), w.Verdict.Past()))
 		for _, h := range w.Hops {
 			if e := h.Decision.Entry; e != nil && e.Origin.Span.IsValid() {
-				f.Labels = append(f.Labels, diag.Label{Span: e.Origin.Span, Text: fmt.Sprintf(
-					"%s at %s (%s): %s", verdictPast(h.Decision.Verdict), h.Point.Name, h.Hook, h.Decision.Reason)})
+				f.Labels = append(f.Labels, diag.Label{Span: e.Origin.Span, Text: h.String()})
 			}
 		}
 		fs = append(fs, f)
 	}
 	return fs
-}
-
-func verdictPast(v ir.Verdict) string {
-	switch v {
-	case ir.Allow:
-		return "allowed"
-	case ir.Deny:
-		return "denied"
-	}
-	return "left untouched"
 }

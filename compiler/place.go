@@ -257,7 +257,7 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 		case f.To.Any || !reaches(f, m):
 		case f.Outbound && f.Kind != ir.Component:
 			// Whom a server accepts federation from is for its own statement to say.
-		case f.From.Set != nil && pl.pt.Set != nil && within(f.From.Set, pl.pt.Set):
+		case f.From.Set != nil && pl.pt.Set != nil && f.From.Set.Within(pl.pt.Set):
 			// The point itself opens it: that is judged on output. Anything that
 			// comes in with the point's own source address is forged.
 		default:
@@ -767,7 +767,7 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 	for _, n := range pl.p.Networks {
 		// A network that is only ever refused need not come from anywhere.
 		refused := slices.ContainsFunc(pl.p.Flows, func(f *ir.Flow) bool {
-			return f.Verdict == ir.Deny && f.From.Set != nil && within(n.Set, f.From.Set)
+			return f.Verdict == ir.Deny && f.From.Set != nil && n.Set.Within(f.From.Set)
 		})
 		if !refused {
 			remove(n.Set)
@@ -978,19 +978,6 @@ func overlaps(a, b *ir.AddrSet) bool {
 		}
 	}
 	return false
-}
-
-// within reports whether every address of a is in b.
-func within(a, b *ir.AddrSet) bool {
-	if a == b {
-		return true // a feed can be long
-	}
-	for _, p := range a.Prefixes {
-		if q, ok := b.Covering(p.Addr()); !ok || q.Bits() > p.Bits() {
-			return false
-		}
-	}
-	return true
 }
 
 func setOverlapsPrefix(s *ir.AddrSet, p netip.Prefix) bool {

@@ -393,33 +393,12 @@ func nearestWord(typed string, words []string) string {
 	return best
 }
 
-// slips counts the insertions, deletions, replacements and swaps of neighbours
-// that lead from a to b.
+// slips is diag.Slips for words of a length that somebody types.
 func slips(a, b string) int {
 	if max(len(a), len(b)) > 64 {
 		return 64
 	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
+	return diag.Slips(a, b)
 }
 
 // sortPorts orders ports and joins what is stated twice.

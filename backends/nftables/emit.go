@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"go4.org/netipx"
+
 	"xfwc/compiler/ir"
 	"xfwc/lang/diag"
 )
@@ -213,11 +215,14 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 	}
 	prefix := map[ir.Hook]string{ir.Input: "in_", ir.Output: "out_", ir.Forward: "fwd_"}[g.Hook]
 	byKey := map[string]*vmap{}
-	target := func(kind string, f Family) *vmap {
-		name := string(g.Hook) + "_" + kind
-		if f != 0 {
-			name = fmt.Sprintf("%s_v%d", name, f)
+	mapName := func(kind string, f Family) string {
+		if f == 0 {
+			return string(g.Hook) + "_" + kind
 		}
+		return fmt.Sprintf("%s_%s_v%d", g.Hook, kind, f)
+	}
+	target := func(kind string, f Family) *vmap {
+		name := mapName(kind, f)
 		if m := byKey[name]; m != nil {
 			return m
 		}
@@ -269,11 +274,7 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 	}
 	for _, kind := range []string{"to", "ports", "from"} {
 		for _, f := range []Family{0, V4, V6} {
-			name := string(g.Hook) + "_" + kind
-			if f != 0 {
-				name = fmt.Sprintf("%s_v%d", name, f)
-			}
-			if m := byKey[name]; m != nil {
+			if m := byKey[mapName(kind, f)]; m != nil {
 				b.r.Sets = append(b.r.Sets, m.set)
 				base.addFixed(m.set.Comment, m.stmt)
 			}
@@ -300,12 +301,7 @@ func addrValue(p netip.Prefix) KeyValue {
 	if p.IsSingleIP() {
 		return KeyValue{Addr: p.Addr()}
 	}
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	last, _ := netip.AddrFromSlice(b)
-	return KeyValue{Addr: p.Addr(), AddrTo: last}
+	return KeyValue{Addr: p.Addr(), AddrTo: netipx.PrefixLastIP(p)}
 }
 
 // Protocol numbers, RFC 9293 and RFC 768.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"go4.org/netipx"
 	"golang.org/x/sys/unix"
 )
 
@@ -142,7 +143,7 @@ func FuzzText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, comment, prefix, link, addr string, from, to uint16) {
 		var v KeyValue
 		if p, err := netip.ParsePrefix(addr); err == nil {
-			v = KeyValue{Addr: p.Masked().Addr(), AddrTo: lastAddr(p.Masked())}
+			v = KeyValue{Addr: p.Masked().Addr(), AddrTo: netipx.PrefixLastIP(p.Masked())}
 		} else if a, b, ok := strings.Cut(addr, "-"); ok {
 			v.Addr, _ = netip.ParseAddr(a)
 			v.AddrTo, _ = netip.ParseAddr(b)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"go4.org/netipx"
 	"pgregory.net/rapid"
 )
 
@@ -105,7 +106,7 @@ func (g *generator) addrs(f Family, ranges bool) []KeyValue {
 				p, _ = p.Addr().Prefix(16)
 			}
 		}
-		first, last := p.Addr(), lastAddr(p)
+		first, last := p.Addr(), netipx.PrefixLastIP(p)
 		switch {
 		case !ranges:
 			out = append(out, KeyValue{Addr: pick(g, "end", first, last, first.Next(), last.Prev())})

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"go4.org/netipx"
 )
 
 // needKernel skips a test that cannot have a network namespace of its own. In
@@ -74,7 +76,7 @@ func pfx(s string) KeyValue {
 		return KeyValue{Addr: netip.MustParseAddr(from), AddrTo: netip.MustParseAddr(to)}
 	}
 	p := netip.MustParsePrefix(s)
-	return KeyValue{Addr: p.Addr(), AddrTo: lastAddr(p)}
+	return KeyValue{Addr: p.Addr(), AddrTo: netipx.PrefixLastIP(p)}
 }
 
 // everything has each kind of set and each kind of statement.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"go4.org/netipx"
 )
 
 const textHeader = `# This packet filter was written by xfwc, for nft -f (1.0.6 or newer).
@@ -260,21 +262,11 @@ func (v KeyValue) text(k KeyType) string {
 func rangeText(from, to netip.Addr) string {
 	for bits := range from.BitLen() + 1 {
 		p, err := from.Prefix(bits)
-		if err == nil && p.Addr() == from && lastAddr(p) == to {
+		if err == nil && p.Addr() == from && netipx.PrefixLastIP(p) == to {
 			return p.String()
 		}
 	}
 	return from.String() + "-" + to.String()
-}
-
-// lastAddr is the highest address of a prefix.
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // protoText names a protocol with the words of nft's own grammar, which need no

@@ -26,16 +26,19 @@ func (s *AddrSet) meets(o *AddrSet) bool {
 // Keeps reports whether both ends of the flow are the point's own addresses: the
 // conversation then stays on its loopback interface.
 func (p *Point) Keeps(f *Flow) bool {
-	within := func(s *AddrSet) bool {
-		if s == nil || len(s.Prefixes) == 0 {
+	holds := func(s *AddrSet) bool { return s != nil && len(s.Prefixes) > 0 && s.Within(p.Set) }
+	return holds(f.From.Set) && holds(f.To.Set)
+}
+
+// Within reports whether every address of s is in o.
+func (s *AddrSet) Within(o *AddrSet) bool {
+	if s == o {
+		return true // a feed can be long
+	}
+	for _, pfx := range s.Prefixes {
+		if q, ok := o.Covering(pfx.Addr()); !ok || q.Bits() > pfx.Bits() {
 			return false
 		}
-		for _, pfx := range s.Prefixes {
-			if q, ok := p.Set.Covering(pfx.Addr()); !ok || q.Bits() > pfx.Bits() {
-				return false
-			}
-		}
-		return true
 	}
-	return within(f.From.Set) && within(f.To.Set)
+	return true
 }

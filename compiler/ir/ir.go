@@ -67,6 +67,17 @@ func (v Verdict) String() string {
 	return "invalid"
 }
 
+// Past gives what was done, in sentences.
+func (v Verdict) Past() string {
+	switch v {
+	case Allow:
+		return "allowed"
+	case Deny:
+		return "denied"
+	}
+	return "left untouched"
+}
+
 // AddrSet is a set of addresses. Prefixes are masked, merged, sorted (IPv4
 // before IPv6, then by address) and hold no IPv4-mapped addresses.
 type AddrSet struct {

@@ -110,7 +110,7 @@ func (r *Result) Findings() []diag.Finding {
 		for _, p := range t.Failures[:min(1, len(t.Failures))] {
 			for _, h := range p.explanation.Hops {
 				if e := h.Decision.Entry; e != nil && e.Origin.Span.IsValid() {
-					f.Labels = append(f.Labels, diag.Label{Span: e.Origin.Span, Text: hopText(h)})
+					f.Labels = append(f.Labels, diag.Label{Span: e.Origin.Span, Text: h.String()})
 				}
 			}
 			if p.Disagrees {
@@ -134,21 +134,6 @@ func (t *TestResult) why() string {
 		s += fmt.Sprintf(", and %d more", more)
 	}
 	return s
-}
-
-// hopText says what one point on a packet's way decides.
-func hopText(h compiler.Hop) string {
-	return fmt.Sprintf("%s at %s (%s): %s", past(h.Decision.Verdict), h.Point.Name, h.Hook, h.Decision.Reason)
-}
-
-func past(v ir.Verdict) string {
-	switch v {
-	case ir.Allow:
-		return "allowed"
-	case ir.Deny:
-		return "denied"
-	}
-	return "left untouched"
 }
 
 // place writes where a span begins, such as "policy.xfw:12", or "".
@@ -184,7 +169,7 @@ func statement(t *ir.Test, sources map[string][]byte) string {
 func lines(ex compiler.Explanation) []string {
 	var out []string
 	for _, h := range ex.Hops {
-		s := hopText(h)
+		s := h.String()
 		if e := h.Decision.Entry; e != nil && e.Origin.Span.IsValid() {
 			s += ": " + place(e.Origin.Span) + " " + e.Origin.Label
 		}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"go4.org/netipx"
+
 	"xfwc/compiler/ir"
 )
 
@@ -176,7 +178,7 @@ func members(s *ir.AddrSet, six bool) []netip.Addr {
 		ps = few
 	}
 	var as []netip.Addr
-	for _, pick := range []func(netip.Prefix) netip.Addr{firstOf, lastOf, middleOf} {
+	for _, pick := range []func(netip.Prefix) netip.Addr{firstOf, netipx.PrefixLastIP, middleOf} {
 		for _, p := range ps {
 			if a := pick(p); !slices.Contains(as, a) {
 				as = append(as, a)
@@ -187,16 +189,6 @@ func members(s *ir.AddrSet, six bool) []netip.Addr {
 }
 
 func firstOf(p netip.Prefix) netip.Addr { return p.Masked().Addr() }
-
-// lastOf is the highest address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
 
 // middleOf is the first address of a prefix's upper half, plus one where there
 // is room: no network address of anything.
