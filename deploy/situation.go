@@ -174,9 +174,13 @@ func (sit *situation) notices() []string {
 // expiredChange is the leftover of an unconfirmed change as a difference.
 func (sit *situation) expiredChange() Change {
 	p := sit.pending
-	when := ""
-	if !p.Deadline.IsZero() {
-		when = " at " + p.Deadline.UTC().Format(time.RFC3339)
+	end := " ran out"
+	switch {
+	case p.BootID == sit.now.BootID && sit.now.Boot < time.Duration(p.DeadlineBoot):
+		// Killed before its commit, or half taken back.
+		end = " is not in force"
+	case !p.Deadline.IsZero():
+		end += " at " + p.Deadline.UTC().Format(time.RFC3339)
 	}
 	policy := p.Policy
 	if policy == "" {
@@ -184,7 +188,7 @@ func (sit *situation) expiredChange() Change {
 	}
 	return Change{
 		Class: Foreign, Kind: "table", Object: nftables.TableName, What: "expired",
-		Text: fmt.Sprintf("an unconfirmed change to policy %s ran out%s; its objects are still in the table, without effect", policy, when),
+		Text: fmt.Sprintf("an unconfirmed change to policy %s%s; its objects are still in the table, without effect", policy, end),
 		Step: fmt.Sprintf("remove the objects of the unconfirmed change to policy %s", policy),
 	}
 }
