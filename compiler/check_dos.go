@@ -606,7 +606,7 @@ func (p *Pass) bodySpan(r *ir.HTTPRoute) diag.Span {
 			}
 			if i.Route.Body != nil {
 				for _, l := range i.Route.Body.Items {
-					if l.Body != nil {
+					if l.Setting != nil && l.Setting.Name == "body" {
 						return l.Span()
 					}
 				}

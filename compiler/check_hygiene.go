@@ -133,7 +133,7 @@ content wire-fraud {
 				return // nothing could even alert, which placement reports
 			}
 			for _, c := range p.Policy.Content {
-				if slices.Contains(c.Actions, "drop") {
+				if c.Does("drop") {
 					p.Report(p.thenSpan(c), fmt.Sprintf("content rule %s drops, and no engine stands in the path", c.ID), passive...)
 				}
 			}

@@ -28,9 +28,8 @@ func (s *state) resolveContent() {
 		for _, i := range d.Body.Items {
 			switch {
 			case i.Match != nil:
-				if !seen.seen(s, "match", i) {
-					ok = s.match(c, i.Match) && ok
-				}
+				seen["match"] = i.Span()
+				ok = s.match(c, i.Match) && ok
 			case i.On != nil:
 				seen["on"] = i.Span()
 				for _, subject := range i.On {
@@ -41,13 +40,13 @@ func (s *state) resolveContent() {
 					continue
 				}
 				for _, w := range i.Then {
-					action := s.oneOf(w, "the action of a content rule", "alert", "drop")
+					action := s.oneOf(w.Name, "the action of a content rule", "alert", "drop")
 					if action == "" {
 						ok = false
-					} else if slices.Contains(c.Actions, action) {
+					} else if c.Does(action) {
 						s.add("value-conflict", w.Span(), fmt.Sprintf("action %s is stated twice", action))
 					} else {
-						c.Actions = append(c.Actions, action)
+						c.Actions = append(c.Actions, ir.Action{Name: action})
 					}
 				}
 			}
@@ -68,8 +67,13 @@ func (s *state) resolveContent() {
 	})
 }
 
-func (s *state) match(c *ir.ContentRule, m *lang.MatchItem) bool {
+func (s *state) match(c *ir.ContentRule, ms []*lang.MatchItem) bool {
+	m := ms[0]
 	if s.oneOf(m.What, "what a content rule matches", "text") == "" {
+		return false
+	}
+	if m.Text == nil {
+		s.addRemedy("value-invalid", m.Span(), "the text to match is missing", "Write match text \"…\".")
 		return false
 	}
 	c.Text = m.Text.Value()
@@ -77,6 +81,7 @@ func (s *state) match(c *ir.ContentRule, m *lang.MatchItem) bool {
 		s.addRemedy("value-invalid", m.Text.Span(), "the text to match is empty", "Write the text to find.")
 		return false
 	}
+	c.Any = append(c.Any, []ir.Condition{{What: "text", Text: c.Text, Origin: c.Origin}})
 	return true
 }
 
@@ -185,11 +190,11 @@ func (s *state) resolveRoutes() {
 			if i.Route.Body != nil {
 				seen := once{}
 				for _, l := range i.Route.Body.Items {
-					if l.Body == nil || seen.seen(s, "body", l) {
+					if l.Setting == nil || l.Setting.Name != "body" || seen.seen(s, "body", l) {
 						continue
 					}
 					var good bool
-					r.BodyMax, good = s.size(l.Body)
+					r.BodyMax, good = s.size(l.Setting.Value)
 					ok = ok && good
 				}
 			}
@@ -253,7 +258,10 @@ func (s *state) resolveTests() {
 		}
 		for _, l := range d.Body.Items {
 			line++
-			if t := s.test(l, line); t != nil {
+			if l.Packets == nil {
+				continue
+			}
+			if t := s.test(l.Packets, line); t != nil {
 				t.Name = name
 				s.p.Tests = append(s.p.Tests, t)
 			}
@@ -261,12 +269,12 @@ func (s *state) resolveTests() {
 	})
 }
 
-func (s *state) test(l *lang.TestLine, line int) *ir.Test {
-	o := origin(l.Span(), fmt.Sprintf("%s %s %s - %s", l.Verdict, l.Proto.Text, l.From.Text, l.To.Text))
-	t := &ir.Test{Kind: map[string]ir.TestKind{"allow": ir.ExpectAllow, "deny": ir.ExpectDeny}[l.Verdict], Origin: o}
+func (s *state) test(l *lang.TestPackets, line int) *ir.Test {
+	o := origin(l.Span(), fmt.Sprintf("%s %s %s - %s", l.Verdict, l.Proto.Text, joinWords(l.From), l.To.Text))
+	t := &ir.Test{Kind: map[string]ir.TestKind{"allow": ir.ExpectAllow, "deny": ir.ExpectDeny, "only": ir.ExpectOnly}[l.Verdict], Origin: o}
 	proto := s.oneOf(l.Proto, "the protocol of a test", "tcp", "udp")
 	t.Proto = ir.Proto(proto)
-	from, ok := s.endpoint([]*lang.Word{l.From}, fmt.Sprintf("test_%d_from", line), true, o)
+	from, ok := s.endpoint(l.From, fmt.Sprintf("test_%d_from", line), true, o)
 	t.From = from
 	ok = s.testTo(t, l.To, line) && ok && proto != ""
 	if l.Except != nil {
@@ -278,6 +286,14 @@ func (s *state) test(l *lang.TestLine, line int) *ir.Test {
 		return nil
 	}
 	return t
+}
+
+func joinWords(ws []*lang.Word) string {
+	texts := make([]string, len(ws))
+	for i, w := range ws {
+		texts[i] = w.Text
+	}
+	return strings.Join(texts, ", ")
 }
 
 // testTo reads name:port, address:port or [address]:port.

@@ -232,11 +232,11 @@ func (f *formatter) columns(r *row) (shape string, cuts []int) {
 	keyword := first.form.keyword
 	top := first.section == sections[reflect.TypeFor[*Decl]()]
 	switch {
-	case first.form.block != nil && top:
+	case first.form.block != nil && !first.form.optional() && top:
 		return "block " + keyword, []int{1, open}
-	case first.form.block != nil && open > 0:
+	case first.form.block != nil && !first.form.optional() && open > 0:
 		return "block", []int{1, open}
-	case first.form.block != nil:
+	case first.form.block != nil && !first.form.optional():
 		return "block", []int{1}
 	case keyword == "network":
 		return "network", []int{1, at("=")}

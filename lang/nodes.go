@@ -67,17 +67,39 @@ type Decl struct {
 	Policy     *PolicyDecl     `parser:"@@"`
 	Include    *IncludeDecl    `parser:"| @@"`
 	Network    *NetworkDecl    `parser:"| @@"`
+	Zone       *ZoneDecl       `parser:"| @@"`
+	Domains    *DomainsDecl    `parser:"| @@"`
+	Words      *WordsDecl      `parser:"| @@"`
+	Pattern    *PatternDecl    `parser:"| @@"`
+	Window     *WindowDecl     `parser:"| @@"`
 	Server     *ServerDecl     `parser:"| @@"`
 	Point      *PointDecl      `parser:"| @@"`
 	Clients    *ClientsDecl    `parser:"| @@"`
 	Federation *FederationDecl `parser:"| @@"`
 	Component  *ComponentDecl  `parser:"| @@"`
 	Web        *WebDecl        `parser:"| @@"`
+	Anonymous  *AnonymousDecl  `parser:"| @@"`
+	Media      *MediaDecl      `parser:"| @@"`
+	Admin      *AdminDecl      `parser:"| @@"`
+	Cluster    *ClusterDecl    `parser:"| @@"`
+	Egress     *EgressDecl     `parser:"| @@"`
 	Serverless *ServerlessDecl `parser:"| @@"`
 	Access     *AccessDecl     `parser:"| @@"`
 	Content    *ContentDecl    `parser:"| @@"`
 	Waive      *WaiveDecl      `parser:"| @@"`
 	Test       *TestDecl       `parser:"| @@"`
+}
+
+// MetaItem is what a statement says about itself: who answers for it, where it
+// was agreed, the last day it is for, and the hours it holds. It stands in the
+// statement's block, or in a block behind a statement that has none:
+// allow network ops to ssh of edge { ticket "NET-12" expires 2027-01-31 }.
+type MetaItem struct {
+	span
+	Owner   *Str  `parser:"'owner' @@"`
+	Ticket  *Str  `parser:"| 'ticket' @@"`
+	Expires *Word `parser:"| 'expires' @@"`
+	During  *Word `parser:"| 'during' @@"`
 }
 
 // PolicyDecl names the policy: policy "example.org" { … }.
@@ -92,6 +114,7 @@ type PolicyItem struct {
 	span
 	Owner   *Str    `parser:"'owner' @@"`
 	Profile *Word   `parser:"| 'profile' @@"`
+	Ticket  *Str    `parser:"| 'ticket' @@"`
 	Comply  []*Word `parser:"| 'comply' @@ (',' @@)*"`
 }
 
@@ -104,9 +127,76 @@ type IncludeDecl struct {
 // NetworkDecl names addresses: network lan = 192.168.10.0/24, other.
 type NetworkDecl struct {
 	span
-	Name  *Word   `parser:"'network' @@ '='"`
-	Feed  *Feed   `parser:"( @@"`
-	Items []*Word `parser:"| @@ (',' @@)* )"`
+	Name  *Word             `parser:"'network' @@ '='"`
+	Feed  *Feed             `parser:"( @@"`
+	Items []*Word           `parser:"| @@ (',' @@)* )"`
+	Body  *Block[*NameLine] `parser:"@@?"`
+}
+
+// NameLine is a line of the block behind a name's value:
+// { max-age 2d max-change 20% owner "abuse@example.org" }.
+type NameLine struct {
+	span
+	MaxAge    *Word     `parser:"'max-age' @@"`
+	MaxChange *Word     `parser:"| 'max-change' @@"`
+	Meta      *MetaItem `parser:"| @@"`
+}
+
+// ZoneDecl names what is behind interfaces: zone guests = wlan0 of edge.
+type ZoneDecl struct {
+	span
+	Name       *Word             `parser:"'zone' @@ '='"`
+	Interfaces []*ZoneInterface  `parser:"@@ (',' @@)*"`
+	Body       *Block[*MetaItem] `parser:"@@?"`
+}
+
+// ZoneInterface is an interface of a point.
+type ZoneInterface struct {
+	span
+	Interface *Word `parser:"@@ 'of'"`
+	Point     *Word `parser:"@@"`
+}
+
+// DomainsDecl names XMPP domains: domains spam = bad.example, worse.example.
+type DomainsDecl struct {
+	span
+	Name  *Word             `parser:"'domains' @@ '='"`
+	Feed  *Feed             `parser:"( @@"`
+	Items []*Word           `parser:"| @@ (',' @@)* )"`
+	Body  *Block[*NameLine] `parser:"@@?"`
+}
+
+// WordsDecl names texts: words phish = "wire transfer", "gift card".
+type WordsDecl struct {
+	span
+	Name  *Word             `parser:"'words' @@ '='"`
+	Feed  *Feed             `parser:"( @@"`
+	Items []*Str            `parser:"| @@ (',' @@)* )"`
+	Body  *Block[*NameLine] `parser:"@@?"`
+}
+
+// PatternDecl names a pattern: pattern card = "[0-9]+-[0-9]+".
+type PatternDecl struct {
+	span
+	Name *Word             `parser:"'pattern' @@ '='"`
+	Text *Str              `parser:"@@"`
+	Body *Block[*MetaItem] `parser:"@@?"`
+}
+
+// WindowDecl names hours of the week, in UTC:
+// window office = mon-fri 08:00-18:00, sat 09:00-12:00.
+type WindowDecl struct {
+	span
+	Name  *Word             `parser:"'window' @@ '='"`
+	Spans []*WindowSpan     `parser:"@@ (',' @@)*"`
+	Body  *Block[*MetaItem] `parser:"@@?"`
+}
+
+// WindowSpan is days and hours: mon-fri 08:00-18:00.
+type WindowSpan struct {
+	span
+	Days  *Word `parser:"@@"`
+	Hours *Word `parser:"@@"`
 }
 
 // Feed is an address list in a file of its own: feed "drop.txt".
@@ -125,11 +215,21 @@ type ServerDecl struct {
 // ServerItem is a line of a server block; one field is set.
 type ServerItem struct {
 	span
-	Software *Software `parser:"@@"`
-	Domain   []*Word   `parser:"| 'domain' @@ (',' @@)*"`
-	Address  []*Word   `parser:"| 'address' @@ (',' @@)*"`
-	Config   *Str      `parser:"| 'config' @@"`
-	Port     *PortItem `parser:"| @@"`
+	Software *Software      `parser:"@@"`
+	Domain   []*Word        `parser:"| 'domain' @@ (',' @@)*"`
+	Address  []*Word        `parser:"| 'address' @@ (',' @@)*"`
+	Config   *Str           `parser:"| 'config' @@"`
+	Port     *PortItem      `parser:"| @@"`
+	Trust    []*Word        `parser:"| 'trust' @@ (',' @@)*"`
+	Setting  *ServerSetting `parser:"| @@"`
+	Meta     *MetaItem      `parser:"| @@"`
+}
+
+// ServerSetting is sessions 5000, or resolver validating.
+type ServerSetting struct {
+	span
+	Name  string `parser:"@('sessions' | 'resolver')"`
+	Value *Word  `parser:"@@"`
 }
 
 // Software is product and version: software prosody 13.0.
@@ -162,6 +262,16 @@ type PointItem struct {
 	Interface *InterfaceItem `parser:"| @@"`
 	Exclusive bool           `parser:"| @'exclusive'"`
 	Engine    *EngineItem    `parser:"| @@"`
+	Mode      *ModeItem      `parser:"| @@"`
+	Meta      *MetaItem      `parser:"| @@"`
+}
+
+// ModeItem is mode enforce, or mode observe until 2027-01-31: say what would
+// have been refused, and refuse nothing.
+type ModeItem struct {
+	span
+	Mode  *Word `parser:"'mode' @@"`
+	Until *Word `parser:"('until' @@)?"`
 }
 
 // Role is role gateway, role host, or role host of SERVER.
@@ -181,7 +291,7 @@ type InterfaceItem struct {
 // EngineItem names an engine of the point: nftables, suricata passive dmz0.
 type EngineItem struct {
 	span
-	Kind   string `parser:"@('nftables' | 'haproxy' | 'suricata' | 'prosody' | 'ejabberd' | 'openfire')"`
+	Kind   string `parser:"@('nftables' | 'haproxy' | 'nginx' | 'squid' | 'suricata' | 'snort' | 'prosody' | 'ejabberd' | 'openfire' | 'tigase' | 'mongooseim' | 'metronome')"`
 	Mode   string `parser:"(@'passive'"`
 	Device *Word  `parser:"@@)?"`
 }
@@ -196,10 +306,21 @@ type ClientsDecl struct {
 // ClientsItem is a line of a clients block; one field is set.
 type ClientsItem struct {
 	span
-	From      []*Word    `parser:"'from' @@ (',' @@)*"`
-	StartTLS  *TransItem `parser:"| 'starttls' @@"`
-	DirectTLS *DirectTLS `parser:"| @@"`
-	Limit     *Limit     `parser:"| @@"`
+	From      []*Word         `parser:"'from' @@ (',' @@)*"`
+	StartTLS  *TransItem      `parser:"| 'starttls' @@"`
+	DirectTLS *DirectTLS      `parser:"| @@"`
+	SASL      []*Word         `parser:"| 'sasl' @@ (',' @@)*"`
+	Setting   *ClientsSetting `parser:"| @@"`
+	Limit     *Limit          `parser:"| @@"`
+	Meta      *MetaItem       `parser:"| @@"`
+}
+
+// ClientsSetting is one of tls 1.2 (the oldest version), compression off,
+// registration closed, lockout source, idle 10m, quic 443.
+type ClientsSetting struct {
+	span
+	Name  string `parser:"@('tls' | 'compression' | 'registration' | 'lockout' | 'idle' | 'quic')"`
+	Value *Word  `parser:"@@"`
 }
 
 // TransItem is how STARTTLS is treated, and on which port:
@@ -210,11 +331,14 @@ type TransItem struct {
 	Port *Word `parser:"('port' @@)?"`
 }
 
-// DirectTLS is direct-tls [port N] [offload at POINT] (XEP-0368).
+// DirectTLS is direct-tls [port N] [alpn at POINT [default WHERE]]
+// [offload at POINT] (XEP-0368).
 type DirectTLS struct {
 	span
 	Keyword string `parser:"@'direct-tls'"`
 	Port    *Word  `parser:"('port' @@)?"`
+	ALPN    *Word  `parser:"('alpn' 'at' @@"`
+	Unknown *Word  `parser:"('default' @@)?)?"`
 	Offload *Word  `parser:"('offload' 'at' @@)?"`
 }
 
@@ -228,11 +352,24 @@ type FederationDecl struct {
 // FederationItem is a line of a federation block; one field is set.
 type FederationItem struct {
 	span
-	Default *Word     `parser:"'default' @@"`
-	TLS     *Word     `parser:"| 'tls' @@"`
-	Auth    *AuthItem `parser:"| @@"`
-	Peer    *PeerItem `parser:"| @@"`
-	Limit   *Limit    `parser:"| @@"`
+	Default  *Word       `parser:"'default' @@"`
+	TLS      *Word       `parser:"| 'tls' @@"`
+	Auth     *AuthItem   `parser:"| @@"`
+	Peer     *PeerItem   `parser:"| @@"`
+	Rule     *DomainRule `parser:"| @@"`
+	Domain   []*Word     `parser:"| 'domain' @@ (',' @@)*"`
+	Bidi     *Word       `parser:"| 'bidi' @@"`
+	Identity []*Word     `parser:"| 'identity' @@ (',' @@)*"`
+	Limit    *Limit      `parser:"| @@"`
+	Meta     *MetaItem   `parser:"| @@"`
+}
+
+// DomainRule is allow domains partners, or deny domains spam.
+type DomainRule struct {
+	span
+	Verdict string            `parser:"@('allow' | 'deny') 'domains'"`
+	Names   []*Word           `parser:"@@ (',' @@)*"`
+	Body    *Block[*MetaItem] `parser:"@@?"`
 }
 
 // AuthItem is how peers prove who they are:
@@ -253,12 +390,17 @@ type PeerItem struct {
 // PeerLine is a line of a peer block; one field is set.
 type PeerLine struct {
 	span
-	Address   []*Word   `parser:"'address' @@ (',' @@)*"`
-	Port      *Word     `parser:"| 'port' @@"`
-	TLS       *Word     `parser:"| 'tls' @@"`
-	Auth      *AuthItem `parser:"| @@"`
-	Direction *Word     `parser:"| 'direction' @@"`
-	Limit     *Limit    `parser:"| @@"`
+	Address     []*Word   `parser:"'address' @@ (',' @@)*"`
+	Port        *Word     `parser:"| 'port' @@"`
+	TLS         *Word     `parser:"| 'tls' @@"`
+	Auth        *AuthItem `parser:"| @@"`
+	Direction   *Word     `parser:"| 'direction' @@"`
+	Domain      []*Word   `parser:"| 'domain' @@ (',' @@)*"`
+	Bidi        *Word     `parser:"| 'bidi' @@"`
+	Identity    []*Word   `parser:"| 'identity' @@ (',' @@)*"`
+	Certificate *Word     `parser:"| 'certificate' @@"`
+	Limit       *Limit    `parser:"| @@"`
+	Meta        *MetaItem `parser:"| @@"`
 }
 
 // ComponentDecl is an external component (XEP-0114):
@@ -273,11 +415,13 @@ type ComponentDecl struct {
 // ComponentItem is a line of a component block; one field is set.
 type ComponentItem struct {
 	span
-	Port   *Word   `parser:"'port' @@"`
-	From   []*Word `parser:"| 'from' @@ (',' @@)*"`
-	Mode   *Word   `parser:"| 'mode' @@"`
-	Tunnel *Str    `parser:"| 'tunnel' @@"`
-	Limit  *Limit  `parser:"| @@"`
+	Port   *Word     `parser:"'port' @@"`
+	From   []*Word   `parser:"| 'from' @@ (',' @@)*"`
+	Mode   *Word     `parser:"| 'mode' @@"`
+	Tunnel *Str      `parser:"| 'tunnel' @@"`
+	Domain []*Word   `parser:"| 'domain' @@ (',' @@)*"`
+	Limit  *Limit    `parser:"| @@"`
+	Meta   *MetaItem `parser:"| @@"`
 }
 
 // WebDecl is XMPP over HTTP: web of chat { … }.
@@ -293,8 +437,10 @@ type WebItem struct {
 	From  []*Word   `parser:"'from' @@ (',' @@)*"`
 	TLS   *WebTLS   `parser:"| @@"`
 	Port  *Word     `parser:"| 'port' @@"`
+	Host  []*Word   `parser:"| 'host' @@ (',' @@)*"`
 	Route *WebRoute `parser:"| @@"`
 	Limit *Limit    `parser:"| @@"`
+	Meta  *MetaItem `parser:"| @@"`
 }
 
 // WebTLS says where TLS ends: tls terminate at edge, tls required, tls none.
@@ -307,15 +453,145 @@ type WebTLS struct {
 // WebRoute is a path: bosh "/http-bind" { body 64KiB }.
 type WebRoute struct {
 	span
-	Kind string             `parser:"@('bosh' | 'websocket')"`
+	Kind string             `parser:"@('bosh' | 'websocket' | 'upload' | 'host-meta' | 'polling')"`
 	Path *Str               `parser:"@@"`
 	Body *Block[*RouteLine] `parser:"@@?"`
 }
 
-// RouteLine is a line of a route block.
+// RouteLine is a line of a route block; one field is set.
 type RouteLine struct {
 	span
-	Body *Word `parser:"'body' @@"`
+	Methods   []*Word       `parser:"'methods' @@ (',' @@)*"`
+	Origin    []*Str        `parser:"| 'origin' @@ (',' @@)*"`
+	Host      []*Word       `parser:"| 'host' @@ (',' @@)*"`
+	Advertise []*Str        `parser:"| 'advertise' @@ (',' @@)*"`
+	Setting   *RouteSetting `parser:"| @@"`
+	Limit     *Limit        `parser:"| @@"`
+	Meta      *MetaItem     `parser:"| @@"`
+}
+
+// RouteSetting is one of body 64KiB, size 10MiB, frame 64KiB, wait 60s, idle
+// 10m, timeout 75s, requests 2, slot 300s, and polling, route, buffering and
+// credentials with on or off.
+type RouteSetting struct {
+	span
+	Name  string `parser:"@('body' | 'size' | 'frame' | 'wait' | 'idle' | 'timeout' | 'requests' | 'slot' | 'polling' | 'route' | 'buffering' | 'credentials')"`
+	Value *Word  `parser:"@@"`
+}
+
+// AnonymousDecl is who may use a server without an account (XEP-0175):
+// anonymous of chat { domain guest.example.org }.
+type AnonymousDecl struct {
+	span
+	Server *Word                 `parser:"'anonymous' 'of' @@"`
+	Body   Block[*AnonymousItem] `parser:"@@"`
+}
+
+// AnonymousItem is a line of an anonymous block; one field is set.
+type AnonymousItem struct {
+	span
+	Domain  []*Word           `parser:"'domain' @@ (',' @@)*"`
+	From    []*Word           `parser:"| 'from' @@ (',' @@)*"`
+	Setting *AnonymousSetting `parser:"| @@"`
+	Limit   *Limit            `parser:"| @@"`
+	Meta    *MetaItem         `parser:"| @@"`
+}
+
+// AnonymousSetting is federation deny, or storage cleared.
+type AnonymousSetting struct {
+	span
+	Name  string `parser:"@('federation' | 'storage')"`
+	Value *Word  `parser:"@@"`
+}
+
+// MediaDecl is file transfer and calls: media of chat { proxy65 stun }.
+type MediaDecl struct {
+	span
+	Server *Word             `parser:"'media' 'of' @@"`
+	Body   Block[*MediaItem] `parser:"@@"`
+}
+
+// MediaItem is a line of a media block; one field is set.
+type MediaItem struct {
+	span
+	From    []*Word       `parser:"'from' @@ (',' @@)*"`
+	Service *MediaService `parser:"| @@"`
+	Setting *MediaSetting `parser:"| @@"`
+	Limit   *Limit        `parser:"| @@"`
+	Meta    *MetaItem     `parser:"| @@"`
+}
+
+// MediaService is proxy65, proxy65 port 7777, or stun port 3478.
+type MediaService struct {
+	span
+	Kind string `parser:"@('proxy65' | 'stun')"`
+	Port *Word  `parser:"('port' @@)?"`
+}
+
+// MediaSetting is relay 49152-65535, auth required, or private-peers deny.
+type MediaSetting struct {
+	span
+	Name  string `parser:"@('relay' | 'auth' | 'private-peers')"`
+	Value *Word  `parser:"@@"`
+}
+
+// AdminDecl is who may administer a server over the network:
+// admin of chat { from ops }.
+type AdminDecl struct {
+	span
+	Server *Word             `parser:"'admin' 'of' @@"`
+	Body   Block[*AdminItem] `parser:"@@"`
+}
+
+// AdminItem is a line of an admin block; one field is set.
+type AdminItem struct {
+	span
+	From  []*Word   `parser:"'from' @@ (',' @@)*"`
+	Port  []*Word   `parser:"| 'port' @@ (',' @@)*"`
+	TLS   *Word     `parser:"| 'tls' @@"`
+	Limit *Limit    `parser:"| @@"`
+	Meta  *MetaItem `parser:"| @@"`
+}
+
+// ClusterDecl is what the nodes of one server say to each other:
+// cluster of chat { with 10.0.0.2, 10.0.0.3 }.
+type ClusterDecl struct {
+	span
+	Server *Word               `parser:"'cluster' 'of' @@"`
+	Body   Block[*ClusterItem] `parser:"@@"`
+}
+
+// ClusterItem is a line of a cluster block; one field is set.
+type ClusterItem struct {
+	span
+	With []*Word   `parser:"'with' @@ (',' @@)*"`
+	Port []*Word   `parser:"| 'port' @@ (',' @@)*"`
+	Meta *MetaItem `parser:"| @@"`
+}
+
+// EgressDecl is what a server may call besides federation:
+// egress of chat { default deny allow dns to resolver }.
+type EgressDecl struct {
+	span
+	Server *Word              `parser:"'egress' 'of' @@"`
+	Body   Block[*EgressItem] `parser:"@@"`
+}
+
+// EgressItem is a line of an egress block; one field is set.
+type EgressItem struct {
+	span
+	Default *Word       `parser:"'default' @@"`
+	Rule    *EgressRule `parser:"| @@"`
+	Meta    *MetaItem   `parser:"| @@"`
+}
+
+// EgressRule is allow dns, https to any, or deny tcp/25 to any.
+type EgressRule struct {
+	span
+	Verdict  string            `parser:"@('allow' | 'deny')"`
+	Services []*Word           `parser:"@@ (',' @@)*"`
+	To       []*Word           `parser:"'to' @@ (',' @@)*"`
+	Body     *Block[*MetaItem] `parser:"@@?"`
 }
 
 // ServerlessDecl is serverless messaging (XEP-0174): serverless { on lan }.
@@ -328,10 +604,12 @@ type ServerlessDecl struct {
 // ServerlessItem is a line of a serverless block; one field is set.
 type ServerlessItem struct {
 	span
-	On    []*Word `parser:"'on' @@ (',' @@)*"`
-	Scope *Word   `parser:"| 'scope' @@"`
-	Ports *Word   `parser:"| 'ports' @@"`
-	Limit *Limit  `parser:"| @@"`
+	On    []*Word   `parser:"'on' @@ (',' @@)*"`
+	Scope *Word     `parser:"| 'scope' @@"`
+	Ports *Word     `parser:"| 'ports' @@"`
+	TLS   *Word     `parser:"| 'tls' @@"`
+	Limit *Limit    `parser:"| @@"`
+	Meta  *MetaItem `parser:"| @@"`
 }
 
 // AccessDecl is allow network ops to admin of chat, deny network drop,
@@ -341,9 +619,10 @@ type AccessDecl struct {
 	Verdict string `parser:"@('allow' | 'deny')"`
 	// Network is set when Who are names of networks; otherwise they are
 	// addresses and prefixes, or the word any.
-	Network bool      `parser:"@'network'?"`
-	Who     []*Word   `parser:"@@ (',' @@)*"`
-	To      []*Target `parser:"('to' @@ (',' @@)*)?"`
+	Network bool              `parser:"@'network'?"`
+	Who     []*Word           `parser:"@@ (',' @@)*"`
+	To      []*Target         `parser:"('to' @@ (',' @@)*)?"`
+	Body    *Block[*MetaItem] `parser:"@@?"`
 }
 
 // Target is a service of a server or point: admin of chat,
@@ -356,14 +635,28 @@ type Target struct {
 }
 
 // Limit bounds conversations: limit connections 20 per source,
-// limit attempts 30/min burst 10 per peer, limit attempts 500/s global.
+// limit attempts 30/min burst 10 per peer, limit attempts 500/s global,
+// limit stanza 256KiB after auth, limit connections 50 per prefix 24/56,
+// limit attempts 30/min per source then block source 10m.
 type Limit struct {
 	span
-	Kind   *Word `parser:"'limit' @@"`
-	Amount *Word `parser:"@@"`
-	Burst  *Word `parser:"('burst' @@)?"`
-	Key    *Word `parser:"('per' @@"`
-	Global bool  `parser:"| @'global')"`
+	Kind   *Word             `parser:"'limit' @@"`
+	Amount *Word             `parser:"@@"`
+	Auth   string            `parser:"(@('before' | 'after') 'auth')?"`
+	Burst  *Word             `parser:"('burst' @@)?"`
+	Prefix *Word             `parser:"( 'per' ('prefix' @@"`
+	Key    *Word             `parser:"| @@)"`
+	Global bool              `parser:"| @'global')?"`
+	Then   []*Action         `parser:"('then' @@ (',' @@)*)?"`
+	Body   *Block[*MetaItem] `parser:"@@?"`
+}
+
+// Action is what happens then: drop, reject, alert, terminate, or
+// block source 1h.
+type Action struct {
+	span
+	Name   *Word `parser:"@@"`
+	Source *Word `parser:"('source' @@)?"`
 }
 
 // ContentDecl is a match inside readable traffic:
@@ -374,19 +667,28 @@ type ContentDecl struct {
 	Body Block[*ContentItem] `parser:"@@"`
 }
 
-// ContentItem is a line of a content block; one field is set.
+// ContentItem is a line of a content block; one field is set. Every match line
+// is enough by itself.
 type ContentItem struct {
 	span
-	Match *MatchItem `parser:"@@"`
-	On    []*Subject `parser:"| 'on' @@ (',' @@)*"`
-	Then  []*Word    `parser:"| 'then' @@ (',' @@)*"`
+	Match []*MatchItem `parser:"'match' @@ ('and' @@)*"`
+	On    []*Subject   `parser:"| 'on' @@ (',' @@)*"`
+	Then  []*Action    `parser:"| 'then' @@ (',' @@)*"`
+	Mode  *ModeItem    `parser:"| @@"`
+	Meta  *MetaItem    `parser:"| @@"`
 }
 
-// MatchItem is match text "…".
+// MatchItem is what a stanza has to hold: text "…", url in words phish,
+// body ~ "wire +transfer", body ~ card, stanza iq, sender in domains spam.
 type MatchItem struct {
 	span
-	What *Word `parser:"'match' @@"`
-	Text *Str  `parser:"@@"`
+	What    *Word  `parser:"@@"`
+	In      string `parser:"( 'in' @('words' | 'domains')"`
+	List    *Word  `parser:"@@"`
+	Regex   *Str   `parser:"| '~' ( @@"`
+	Pattern *Word  `parser:"| @@ )"`
+	Text    *Str   `parser:"| @@"`
+	Value   *Word  `parser:"| @@ )"`
 }
 
 // Subject points at a statement: component irc, component irc of chat,
@@ -395,8 +697,8 @@ type MatchItem struct {
 // nil where the text gives none; the longest form that fits is read.
 type Subject struct {
 	span
-	Kind string `parser:"@('component' | 'peer' | 'clients' | 'federation' | 'web' | 'point' | 'network' | 'server' | 'serverless' | 'policy')"`
-	Name *Word  `parser:"((?! 'of' | 'until' | 'because' | 'then' | 'match' | 'on') @@)?"`
+	Kind string `parser:"@('component' | 'peer' | 'clients' | 'federation' | 'web' | 'anonymous' | 'media' | 'admin' | 'cluster' | 'egress' | 'serverless' | 'content' | 'network' | 'zone' | 'domains' | 'words' | 'pattern' | 'window' | 'server' | 'point' | 'test' | 'policy')"`
+	Name *Word  `parser:"((?! 'of' | 'until' | 'because' | 'then' | 'match' | 'on' | 'mode' | 'owner' | 'ticket' | 'expires' | 'during') @@)?"`
 	Of   *Word  `parser:"('of' @@)?"`
 }
 
@@ -416,10 +718,11 @@ func (s *Subject) String() string {
 // waive comp-nonloopback on component irc until 2027-01-31 because "…".
 type WaiveDecl struct {
 	span
-	Code    *Word    `parser:"'waive' @@"`
-	On      *Subject `parser:"('on' @@)?"`
-	Until   *Word    `parser:"'until' @@"`
-	Because *Str     `parser:"'because' @@"`
+	Code    *Word             `parser:"'waive' @@"`
+	On      *Subject          `parser:"('on' @@)?"`
+	Until   *Word             `parser:"'until' @@"`
+	Because *Str              `parser:"'because' @@"`
+	Body    *Block[*MetaItem] `parser:"@@?"`
 }
 
 // TestDecl is a named list of expectations: test "…" { … }.
@@ -429,12 +732,31 @@ type TestDecl struct {
 	Body Block[*TestLine] `parser:"@@"`
 }
 
-// TestLine is deny tcp any -> chat:5347 except 10.0.5.4.
+// TestLine is an expectation; one field is set.
 type TestLine struct {
 	span
-	Verdict string  `parser:"@('allow' | 'deny')"`
+	Packets *TestPackets `parser:"@@"`
+	Content *TestContent `parser:"| @@"`
+}
+
+// TestPackets is deny tcp any -> chat:5347 except 10.0.5.4,
+// only tcp ops, lan -> chat:22, or allow tcp lan -> chat:22 at mon 09:00.
+type TestPackets struct {
+	span
+	Verdict string  `parser:"@('allow' | 'deny' | 'only')"`
 	Proto   *Word   `parser:"@@"`
-	From    *Word   `parser:"@@ '->'"`
+	From    []*Word `parser:"@@ (',' @@)* '->'"`
 	To      *Word   `parser:"@@"`
 	Except  []*Word `parser:"('except' @@ (',' @@)*)?"`
+	Day     *Word   `parser:"('at' @@"`
+	Time    *Word   `parser:"@@)?"`
+}
+
+// TestContent is catch phishing "…" or pass phishing "…": whether a content rule
+// finds the text, which is a stanza where it begins with <.
+type TestContent struct {
+	span
+	Verdict string `parser:"@('catch' | 'pass')"`
+	Rule    *Word  `parser:"@@"`
+	Text    *Str   `parser:"@@"`
 }

@@ -134,8 +134,8 @@ func subjects(c *ir.ContentRule) []subject {
 
 // subject writes the rules of c for one subject and says how well they hold it.
 func (em *emitter) subject(c *ir.ContentRule, s subject) (ir.Exactness, string) {
-	if !slices.Contains(c.Actions, "alert") {
-		return ir.None, "a passive sensor reads copies of packets: it can alert, and " + strings.Join(c.Actions, ", ") + " is all that the rule asks for"
+	if !c.Does("alert") {
+		return ir.None, "a passive sensor reads copies of packets: it can alert, and " + strings.Join(ir.ActionNames(c.Actions), ", ") + " is all that the rule asks for"
 	}
 	var read int
 	var gaps, blind []string // why a written rule may miss, and why a leg has none
@@ -168,7 +168,7 @@ func (em *emitter) subject(c *ir.ContentRule, s subject) (ir.Exactness, string) 
 		return ir.None, strings.Join(compact(blind), "; ")
 	}
 	gaps = append(gaps, blind...)
-	if slices.Contains(c.Actions, "drop") {
+	if c.Does("drop") {
 		gaps = append(gaps, "a passive sensor alerts on a match and drops nothing")
 	}
 	if !ascii(c.Text) {

@@ -84,7 +84,7 @@ func TestNumbers(t *testing.T) {
 	const many = 3000 // enough for hashes to meet in a million numbers
 	var rules []*ir.ContentRule
 	for i := range many {
-		rules = append(rules, &ir.ContentRule{ID: fmt.Sprintf("rule-%d", i), Text: `a "b"`, Actions: []string{"alert"}})
+		rules = append(rules, &ir.ContentRule{ID: fmt.Sprintf("rule-%d", i), Text: `a "b"`, Actions: []ir.Action{{Name: "alert"}}})
 	}
 	p, _ := site(rules...)
 	all := numbers(p)
@@ -127,7 +127,7 @@ func TestNumbers(t *testing.T) {
 func TestEmissionIsPure(t *testing.T) {
 	make := func() ir.Emission {
 		return Backend{}.Emit(site(
-			&ir.ContentRule{ID: "a", Text: `"x"`, Actions: []string{"alert"}}, &ir.ContentRule{ID: "b", Text: "y", Actions: []string{"alert", "drop"}}))
+			&ir.ContentRule{ID: "a", Text: `"x"`, Actions: []ir.Action{{Name: "alert"}}}, &ir.ContentRule{ID: "b", Text: "y", Actions: []ir.Action{{Name: "alert"}, {Name: "drop"}}}))
 	}
 	first := make()
 	for range 20 {
@@ -140,8 +140,8 @@ func TestEmissionIsPure(t *testing.T) {
 // What the writer refuses is not in the file, and the ledger says why.
 func TestRefusedRuleIsInLedger(t *testing.T) {
 	p, edge := site(
-		&ir.ContentRule{ID: "long", Text: strings.Repeat("x", maxContent+1), Actions: []string{"alert"}},
-		&ir.ContentRule{ID: "short", Text: "x", Actions: []string{"alert"}})
+		&ir.ContentRule{ID: "long", Text: strings.Repeat("x", maxContent+1), Actions: []ir.Action{{Name: "alert"}}},
+		&ir.ContentRule{ID: "short", Text: "x", Actions: []ir.Action{{Name: "alert"}}})
 	em := Backend{}.Emit(p, edge)
 	if rules := string(artefact(t, em, "xfwc.rules")); strings.Contains(rules, "long") || !strings.Contains(rules, "short") {
 		t.Errorf("rules:\n%s", rules)
@@ -152,7 +152,7 @@ func TestRefusedRuleIsInLedger(t *testing.T) {
 		}
 	}
 
-	p, edge = site(&ir.ContentRule{ID: "short", Text: "x", Actions: []string{"alert"}})
+	p, edge = site(&ir.ContentRule{ID: "short", Text: "x", Actions: []ir.Action{{Name: "alert"}}})
 	p.Legs[0].FromSet.Prefixes = nil
 	for i := range 1000 {
 		p.Legs[0].FromSet.Prefixes = append(p.Legs[0].FromSet.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 5, byte(i)}), 32))

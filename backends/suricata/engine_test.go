@@ -132,9 +132,9 @@ func message(body string) string {
 func TestAlertsOnComponentStream(t *testing.T) {
 	long := strings.Repeat("a rather long text, ", 51)
 	em := Backend{}.Emit(site(
-		&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []string{"alert"}},
-		&ir.ContentRule{ID: "quotes", Text: `Tom & "Jerry" < 'Spike'`, Actions: []string{"alert"}},
-		&ir.ContentRule{ID: "long", Text: long, Actions: []string{"alert"}},
+		&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []ir.Action{{Name: "alert"}}},
+		&ir.ContentRule{ID: "quotes", Text: `Tom & "Jerry" < 'Spike'`, Actions: []ir.Action{{Name: "alert"}}},
+		&ir.ContentRule{ID: "long", Text: long, Actions: []ir.Action{{Name: "alert"}}},
 	))
 	dir := install(t, artefact(t, em, "xfwc.rules"), artefact(t, em, "xfwc.yaml"))
 	accept(t, dir, 1+4+1)
@@ -208,7 +208,7 @@ func TestAlertsOnComponentStream(t *testing.T) {
 // A component beside its server reaches it at a loopback address, whatever
 // address the policy states for the server.
 func TestAlertsOnLoopback(t *testing.T) {
-	p, box := site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []string{"alert"}})
+	p, box := site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []ir.Action{{Name: "alert"}}})
 	box.Role, box.Server, box.Set = ir.Host, p.Servers[0], p.Servers[0].Set
 	box.Engines[0].Device = "lo"
 	p.Legs[0].FromSet = &ir.AddrSet{Prefixes: loopback}
@@ -229,7 +229,7 @@ func TestAlertsOnLoopback(t *testing.T) {
 // A megabyte of stream, which is where Suricata stops looking by default, and a
 // pause of hours do not blind the sensor.
 func TestAlertsLateInStream(t *testing.T) {
-	em := Backend{}.Emit(site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []string{"alert"}}))
+	em := Backend{}.Emit(site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []ir.Action{{Name: "alert"}}}))
 	dir := install(t, artefact(t, em, "xfwc.rules"), artefact(t, em, "xfwc.yaml"))
 	c := converse("10.0.5.4:40000", "198.51.100.10:5347")
 	c.say(fromClient, streamOpen, 1400)
@@ -272,7 +272,7 @@ func TestAlertsLive(t *testing.T) {
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		t.Fatalf("ip link: %v\n%s", err, out)
 	}
-	p, box := site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []string{"alert"}})
+	p, box := site(&ir.ContentRule{ID: "wire-fraud", Text: "wire transfer", Actions: []ir.Action{{Name: "alert"}}})
 	box.Role, box.Server, box.Set = ir.Host, p.Servers[0], p.Servers[0].Set
 	box.Engines[0].Device = "lo"
 	p.Legs[0].FromSet = &ir.AddrSet{Prefixes: loopback}

@@ -97,7 +97,7 @@ func (p *Policy) Dump() []byte {
 		}
 	}
 	for _, c := range p.Content {
-		d.line("content %s: %q then %s  # %s", c.ID, c.Text, list(c.Actions), d.origin(c.Origin))
+		d.line("content %s: %q then %s  # %s", c.ID, c.Text, list(ActionNames(c.Actions)), d.origin(c.Origin))
 		for i, f := range c.On {
 			d.line("  on %s: flow %s", c.OnNames[i], f.ID)
 		}

@@ -23,6 +23,25 @@ type Policy struct {
 	Routes   []*HTTPRoute
 	Guards   []*Guard // by point, then hook; made by the placement stage
 	Tests    []*Test
+
+	Ticket     string
+	Statements []*Statement // those with an owner, ticket, last day or window
+	Zones      []*Zone
+	Domains    []*DomainList
+	Words      []*WordList
+	Patterns   []*Pattern
+	Windows    []*Window
+	Cases      []*ContentCase
+
+	Clients     []*ClientTerms
+	Federations []*FederationTerms
+	Components  []*ComponentTerms
+	Webs        []*WebTerms
+	Anonymous   []*AnonymousTerms
+	Media       []*MediaTerms
+	Admins      []*AdminTerms
+	Clusters    []*ClusterTerms
+	Egress      []*EgressTerms
 }
 
 // Origin says which policy lines a thing comes from, and in which words.
@@ -100,6 +119,7 @@ type AddrSet struct {
 type Network struct {
 	Name   string
 	Set    *AddrSet
+	Feed   FeedTerms
 	Origin Origin
 }
 
@@ -138,7 +158,12 @@ type Server struct {
 	Addresses []netip.Addr
 	Set       *AddrSet   // Addresses as a set
 	Listeners []Listener // sorted by service, then port
-	Origin    Origin
+	Sessions  uint32     // users that are online at once at most, as stated; 0 is unstated
+	Resolver  string     // "validating", "plain" or "": whether its resolver validates DNSSEC
+	// Trust is whose word about a client's address the server takes (PROXY
+	// protocol, forwarded headers); nil is nobody's.
+	Trust  *AddrSet
+	Origin Origin
 }
 
 // Role is what a point is to the traffic.
@@ -177,6 +202,10 @@ type Point struct {
 	Engines    []Engine
 	// Exclusive: what no statement allows is denied, also where it is not XMPP.
 	Exclusive bool
+	// Observe is the last day on which the point only says what it would deny,
+	// YYYY-MM-DD; "" where it denies.
+	Observe   string
+	ObserveAt diag.Span
 	Origin    Origin
 }
 
@@ -200,6 +229,10 @@ const (
 	Web        FlowKind = "web"
 	Serverless FlowKind = "serverless"
 	Access     FlowKind = "access" // an allow or deny statement
+	Media      FlowKind = "media"
+	Admin      FlowKind = "admin"
+	Cluster    FlowKind = "cluster"
+	Egress     FlowKind = "egress"
 )
 
 // Endpoint is one side of a flow.
@@ -225,11 +258,13 @@ type Flow struct {
 	// Multicast is set on serverless mDNS flows: destination group only, IP
 	// time to live or hop limit 255 (RFC 6762 section 11).
 	Multicast bool
-	Limits    []*Limit
-	TLS       string // "required", "optional", "none", "direct": what the policy states about it
-	Auth      string // federation: "external", "dialback", "dialback-tls" or ""
-	Component string // name of the component
-	Peer      string // domain of the federation peer
+	Limits    []*Limit // what packets show: connections, attempts, bandwidth
+	Bounds    []*Limit // what only the server sees: stanzas, requests, registrations, …
+	Terms     *Terms   // what the statement says about itself; nil where it says nothing
+	TLS       string   // "required", "optional", "none", "direct": what the policy states about it
+	Auth      string   // federation: "external", "dialback", "dialback-tls" or ""
+	Component string   // name of the component
+	Peer      string   // domain of the federation peer
 	// DNSSEC is how far the answers that gave the peer's addresses can be
 	// believed: "secure", "insecure" or "unknown", from xfwc.lock. "" where the
 	// policy states the addresses, and where there is no peer.
@@ -244,31 +279,56 @@ type Flow struct {
 type LimitKind string
 
 const (
-	Connections LimitKind = "connections" // at the same time
-	Attempts    LimitKind = "attempts"    // new connections per time
+	Connections   LimitKind = "connections"   // at the same time
+	Attempts      LimitKind = "attempts"      // new connections per time
+	Bandwidth     LimitKind = "bandwidth"     // bytes per time
+	StanzaSize    LimitKind = "stanza"        // bytes of one stanza
+	Stanzas       LimitKind = "stanzas"       // stanzas per time
+	Requests      LimitKind = "requests"      // HTTP requests per time
+	Registrations LimitKind = "registrations" // new accounts per time (XEP-0077)
+	Recipients    LimitKind = "recipients"    // distinct recipients per time
+	Resources     LimitKind = "resources"     // sessions of one account at the same time
+	Logins        LimitKind = "logins"        // failed authentications per time
+	Negotiation   LimitKind = "negotiation"   // seconds until a stream is authenticated
 )
+
+// OnWire reports whether packets alone show what the limit counts.
+func (k LimitKind) OnWire() bool { return k == Connections || k == Attempts || k == Bandwidth }
 
 // LimitKey is what a limit counts by.
 type LimitKey string
 
 const (
-	PerSource LimitKey = "source" // IPv4 by address, IPv6 by /64
-	PerPeer   LimitKey = "peer"   // one count for all addresses of a federation peer
-	Global    LimitKey = "global" // one count for everybody
+	PerSource  LimitKey = "source"  // IPv4 by address, IPv6 by /64
+	PerPrefix  LimitKey = "prefix"  // by Prefix4 and Prefix6
+	PerPeer    LimitKey = "peer"    // one count for all addresses of a federation peer
+	PerAccount LimitKey = "account" // by bare JID
+	PerStream  LimitKey = "stream"  // each stream by itself
+	Global     LimitKey = "global"  // one count for everybody
 )
 
-// Limit is a bound on how many or how fast; the excess is denied.
+// Limit is a bound on how many, how fast or how large; the excess is denied.
 type Limit struct {
 	// ID is unique: the statement, kind and key, such as
 	// "clients-chat-connections-source"; at most 60 bytes of [a-z0-9-]. The
 	// flows of one statement share its limits, and so the counts.
-	ID     string
-	Kind   LimitKind
-	Key    LimitKey
-	Count  uint32 // connections, or attempts per Unit
-	Unit   string // attempts: "second", "minute", "hour", "day"
-	Burst  uint32 // attempts: how many may come at once; 0 is the engine's default of 5
-	Origin Origin
+	ID         string
+	Kind       LimitKind
+	Key        LimitKey
+	Count      uint32 // how many: connections, or attempts, stanzas, … per Unit; 0 where Bytes or Seconds says it
+	Unit       string // of rates: "second", "minute", "hour", "day"
+	Burst      uint32 // of rates: how many may come at once; 0 is the engine's default of 5
+	Bytes      uint64 // StanzaSize: bytes; Bandwidth: bytes per Unit; BurstBytes is its burst
+	BurstBytes uint64
+	Seconds    uint64 // Negotiation
+	// Before and After bound the limit to streams before or after authentication.
+	Before, After    bool
+	Prefix4, Prefix6 uint8 // of PerPrefix
+	// Actions are what happens to the excess besides that it is denied: "alert",
+	// or "block" for a time; "reject" in place of silence. Empty is a silent drop.
+	Actions []Action
+	Terms   *Terms
+	Origin  Origin
 }
 
 // Visibility is what a device on the wire can read of a leg.
@@ -295,24 +355,62 @@ type Leg struct {
 
 // ContentRule is a match inside a flow, and what happens then.
 type ContentRule struct {
-	ID      string // name from the policy
-	Text    string // literal text to find, any case
+	ID string // name from the policy
+	// Any are the alternatives; every condition of one has to hold.
+	Any [][]Condition
+	// Text is set where the rule is one literal text and nothing else.
+	Text    string
 	On      []*Flow
 	OnNames []string // as the policy says, one for each On
-	Actions []string // "alert", "drop"
-	Origin  Origin
+	// Anonymous are the statements among the subjects that have no flow of
+	// their own.
+	Anonymous []*AnonymousTerms
+	Actions   []Action // "alert", "drop", "reject", "terminate", "block"
+	// Observe is the last day on which the rule only says what it would do.
+	Observe   string
+	ObserveAt diag.Span
+	Terms     *Terms
+	Origin    Origin
 }
 
-// HTTPRoute is a path that a proxy serves for a server.
+// Does reports whether an action is among those of the rule.
+func (c *ContentRule) Does(action string) bool {
+	for _, a := range c.Actions {
+		if a.Name == action {
+			return true
+		}
+	}
+	return false
+}
+
+// HTTPRoute is a path that is served for a server.
 type HTTPRoute struct {
-	Kind    string // "bosh", "websocket"
+	Kind    string // "bosh", "websocket", "upload", "host-meta", "polling"
 	Path    string
 	Point   *Point // where TLS ends; nil when the server ends it
 	Server  *Server
 	Backend PortSpan // the server's HTTP port that the leg goes to
 	Listen  PortSpan // the port that clients reach
-	BodyMax uint64   // bytes; 0 is unlimited
-	Origin  Origin
+	BodyMax uint64   // bytes of a request; 0 is unlimited
+	// What the path says besides; zero where it says nothing.
+	Frame       uint64   // bytes of a WebSocket message
+	Size        uint64   // bytes of an uploaded file
+	Wait        uint64   // seconds that a BOSH request may wait (XEP-0124 section 7.1)
+	Idle        uint64   // seconds without traffic on a WebSocket
+	Timeout     uint64   // seconds that the proxy waits for an answer
+	Slot        uint64   // seconds that an upload slot is valid
+	Requests    uint32   // BOSH requests at the same time
+	Polling     string   // "on", "off"
+	Route       string   // "on", "off": whether the BOSH attribute route is honoured
+	Buffering   string   // "on", "off"
+	Credentials string   // "on", "off": CORS with credentials
+	Methods     []string // upper case
+	Origins     []string // "https://chat.example.org", or "*"
+	Hosts       []string
+	Advertise   []string // host-meta: the URLs that it lists
+	Limits      []*Limit
+	At          map[string]diag.Span
+	Origin      Origin
 }
 
 // Hook is where in a point's packet path a guard stands.
@@ -373,6 +471,8 @@ type Match struct {
 	DstPorts []PortSpan
 	// HopLimit255 asks for an IPv4 TTL or IPv6 hop limit of 255: on-link.
 	HopLimit255 bool
+	// During asks for hours of the week.
+	During *Window
 	// Groups are the multicast destinations the packet must have, one each family.
 	Groups []netip.Addr
 }
@@ -380,7 +480,7 @@ type Match struct {
 // Anything reports whether the match asks nothing of a packet.
 func (m Match) Anything() bool {
 	return len(m.Iif) == 0 && len(m.Oif) == 0 && m.Src == nil && m.Dst == nil && m.SrcPorts == nil &&
-		m.DstPorts == nil && !m.HopLimit255 && len(m.Groups) == 0
+		m.DstPorts == nil && m.During == nil && !m.HopLimit255 && len(m.Groups) == 0
 }
 
 // Entry is one decision.
@@ -443,6 +543,8 @@ type TestKind string
 const (
 	ExpectAllow TestKind = "allow"
 	ExpectDeny  TestKind = "deny"
+	// ExpectOnly asks that From are allowed and that nobody else is.
+	ExpectOnly TestKind = "only"
 )
 
 // Test is one expectation of the policy about packets.
@@ -456,5 +558,6 @@ type Test struct {
 	ToSrv  *Server  // when To names a server
 	ToPt   *Point   // when To names a point
 	Ports  []PortSpan
+	At     *Moment // the minute of the week that is asked for; nil asks for all of them
 	Origin Origin
 }

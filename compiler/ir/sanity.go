@@ -68,13 +68,13 @@ func (p *Policy) Sanity() []diag.Finding {
 	for _, r := range p.Content {
 		what := "content " + r.ID
 		c.origin(what, r.Origin)
-		c.check(r.Text != "" && len(r.On) > 0 && len(r.On) == len(r.OnNames), r.Origin, "%s is not whole", what)
+		c.check(len(r.Any) > 0 && len(r.On)+len(r.Anonymous) > 0 && len(r.On) == len(r.OnNames), r.Origin, "%s is not whole", what)
 		c.check(len(r.Actions) > 0, r.Origin, "%s does nothing", what)
 		for _, f := range r.On {
 			c.check(slices.Contains(p.Flows, f), r.Origin, "%s is on a flow that the policy does not have", what)
 		}
 		for _, a := range r.Actions {
-			c.check(a == "alert" || a == "drop", r.Origin, "%s has the action %q", what, a)
+			c.check(slices.Contains([]string{"alert", "drop", "reject", "terminate", "block"}, a.Name), r.Origin, "%s has the action %q", what, a.Name)
 		}
 	}
 	for _, r := range p.Routes {

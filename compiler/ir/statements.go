@@ -1,0 +1,306 @@
+package ir
+
+import "xfwc/lang/diag"
+
+// What statements say beyond the packets that they allow or deny: names for
+// things inside a stream, settings that a server has to have, and who answers
+// for a line of the policy.
+
+// Terms are what a statement says about itself.
+type Terms struct {
+	Owner, Ticket string
+	// Expires is the last day that the statement is for, YYYY-MM-DD, or "".
+	// An expired statement is a finding, never a silent change of what is emitted.
+	Expires string
+	// During bounds the statement to hours of the week; nil is always.
+	During *Window
+	// Spans of the lines, for findings; zero where a line is not stated.
+	ExpiresAt, DuringAt diag.Span
+}
+
+// Statement is a statement of the policy with what it says about itself.
+type Statement struct {
+	Origin Origin
+	Terms  Terms
+}
+
+// Window is hours of the week, in UTC: a kernel and a proxy know no time zone
+// that two of them would agree on.
+type Window struct {
+	Name   string
+	Spans  []WindowSpan
+	Origin Origin
+}
+
+// WindowSpan is days and the minutes of each, from From up to, and without, To.
+type WindowSpan struct {
+	Days     [7]bool // Monday first
+	From, To uint16  // minutes after midnight, 0 <= From < To <= 1440
+}
+
+// Moment is a minute of the week in UTC.
+type Moment struct {
+	Day    int    // 0 is Monday
+	Minute uint16 // after midnight
+}
+
+// Holds reports whether m lies in the window; a nil window always holds.
+func (w *Window) Holds(m Moment) bool {
+	if w == nil {
+		return true
+	}
+	for _, s := range w.Spans {
+		if s.Days[m.Day] && s.From <= m.Minute && m.Minute < s.To {
+			return true
+		}
+	}
+	return false
+}
+
+// Zone is what is behind interfaces. Its addresses are the networks that the
+// interfaces face; a point lets them in by their own interface alone, so the set
+// and the interfaces are the same packets.
+type Zone struct {
+	Name       string
+	Set        *AddrSet
+	Interfaces []ZoneInterface
+	Origin     Origin
+}
+
+// ZoneInterface is an interface of a point.
+type ZoneInterface struct {
+	Point *Point
+	Name  string
+}
+
+// FeedTerms are what a policy demands of a feed.
+type FeedTerms struct {
+	Path      string // as the policy states it; "" without a feed
+	Digest    string // "sha256:…" over the sorted entries
+	MaxAge    uint64 // seconds; 0 is unlimited
+	MaxChange uint8  // percent of the entries that may change at once; 0 is unlimited
+	// Expired are the entries that are left out because their own date lies
+	// before the day that xfwc.lock records for the feed.
+	Expired int
+	Span    diag.Span // of the feed clause
+}
+
+// DomainList is named XMPP domains, lower case, sorted. An entry means the
+// domain itself and every domain below it; engines that match otherwise are
+// given both forms, or the ledger says what they miss.
+type DomainList struct {
+	Name    string
+	Domains []string
+	Feed    FeedTerms
+	Origin  Origin
+}
+
+// Covers reports whether the domain or one above it is listed.
+func (l *DomainList) Covers(domain string) (entry string, ok bool) {
+	for _, d := range l.Domains {
+		if domain == d || len(domain) > len(d) && domain[len(domain)-len(d)-1] == '.' && domain[len(domain)-len(d):] == d {
+			return d, true
+		}
+	}
+	return "", false
+}
+
+// WordList is named literal texts, found in any ASCII case.
+type WordList struct {
+	Name   string
+	Words  []string
+	Feed   FeedTerms
+	Origin Origin
+}
+
+// ClientTerms is what a clients statement says.
+type ClientTerms struct {
+	Server   *Server
+	StartTLS string // "required", "optional", "off"
+	// Direct is set where direct TLS is allowed (XEP-0368); DirectPort is its port.
+	Direct     bool
+	DirectPort uint16
+	ALPN       *Point // a router there shares the port with the web by ALPN; nil otherwise
+	Unknown    string // where the router sends who states no ALPN: "web", "clients", "close", or ""
+	Offload    *Point // TLS ends there; nil where the server ends it
+	SASL       []string
+	// TLS is the oldest version allowed, "1.2"; "" where nothing is stated. So
+	// with the settings below.
+	TLS          string
+	Compression  string // "on", "off"
+	Registration string // "closed", "invite", "open"
+	Lockout      string // "source", "account", "none"
+	Idle         uint64 // seconds without traffic before a middlebox may forget a stream; 0 unstated
+	QUIC         uint16 // the UDP port of XEP-0467; 0 is none
+	Limits       []*Limit
+	Flows        []*Flow
+	At           map[string]diag.Span // where each keyword is stated
+	Origin       Origin
+}
+
+// FederationTerms is what a federation statement says.
+type FederationTerms struct {
+	Server   *Server
+	Default  Verdict
+	TLS      string   // "required", "optional", "none"
+	Auth     string   // "external", "dialback", "dialback-tls", ""
+	Bidi     string   // "on", "off", "" (XEP-0288)
+	Identity []string // proofs of RFC 7712: "pkix", "dane", "posh"
+	// Domains are the server's own domains that federate; empty is all of them.
+	Domains []string
+	Rules   []*DomainRule
+	Peers   []*PeerTerms
+	Limits  []*Limit
+	Flows   []*Flow
+	At      map[string]diag.Span
+	Origin  Origin
+}
+
+// PeerTerms is one federation peer, with what it inherits filled in.
+type PeerTerms struct {
+	Domain      string
+	More        []string // further domains that the same peer serves
+	TLS, Auth   string
+	Direction   string // "in", "out", "both"
+	Bidi        string
+	Identity    []string
+	Certificate string // "valid", "self-signed", "" (unstated)
+	Stated      bool   // the policy states its addresses
+	Limits      []*Limit
+	Flows       []*Flow
+	At          map[string]diag.Span
+	Origin      Origin
+}
+
+// DomainRule allows or denies domains in federation. Only a server knows the
+// domain of a stream for certain: TLS hides it from everything else.
+type DomainRule struct {
+	ID         string
+	Federation *FederationTerms
+	Verdict    Verdict
+	Lists      []*DomainList
+	Origin     Origin
+}
+
+// ComponentTerms is what a component statement says.
+type ComponentTerms struct {
+	Name    string
+	Server  *Server
+	Domains []string
+	Mode    string // "accept", "connect"
+	Tunnel  string
+	Limits  []*Limit
+	Flows   []*Flow
+	At      map[string]diag.Span
+	Origin  Origin
+}
+
+// WebTerms is what a web statement says; its paths are the policy's Routes.
+type WebTerms struct {
+	Server *Server
+	TLS    string // "terminate", "required", "none"
+	Point  *Point // where TLS ends; nil otherwise
+	Hosts  []string
+	Routes []*HTTPRoute
+	Limits []*Limit
+	Flows  []*Flow
+	At     map[string]diag.Span
+	Origin Origin
+}
+
+// AnonymousTerms is who may use a server without an account (XEP-0175). It shares
+// the ports of clients: only the server can tell the two apart.
+type AnonymousTerms struct {
+	Server     *Server
+	Domains    []string
+	From       Endpoint
+	Federation Verdict // Deny unless stated
+	Storage    string  // "cleared", "kept", "" unstated
+	Limits     []*Limit
+	At         map[string]diag.Span
+	Origin     Origin
+}
+
+// MediaTerms is file transfer and calls (XEP-0065, XEP-0215).
+type MediaTerms struct {
+	Server        *Server
+	Proxy65, STUN bool
+	Proxy65Port   uint16
+	STUNPort      uint16
+	RelayFrom     uint16 // 0 is no relay
+	RelayTo       uint16
+	Auth          string // "required", "none", ""
+	PrivatePeers  string // "allow", "deny", ""
+	From          Endpoint
+	Limits        []*Limit
+	Flows         []*Flow
+	At            map[string]diag.Span
+	Origin        Origin
+}
+
+// AdminTerms is who may administer a server over the network.
+type AdminTerms struct {
+	Server *Server
+	TLS    string // "required", "none", ""
+	From   Endpoint
+	Limits []*Limit
+	Flows  []*Flow
+	At     map[string]diag.Span
+	Origin Origin
+}
+
+// ClusterTerms is what the nodes of one server say to each other.
+type ClusterTerms struct {
+	Server *Server
+	With   Endpoint
+	Flows  []*Flow
+	At     map[string]diag.Span
+	Origin Origin
+}
+
+// EgressTerms is what a server may call besides federation.
+type EgressTerms struct {
+	Server  *Server
+	Default Verdict // Allow leaves what is not named untouched
+	Flows   []*Flow
+	At      map[string]diag.Span
+	Origin  Origin
+}
+
+// Action is what happens to an excess, or to what a content rule finds.
+type Action struct {
+	Name string // "drop", "reject", "alert", "terminate", "block"
+	For  uint64 // seconds, of block
+}
+
+// Condition is one thing that a content rule asks of a stanza.
+type Condition struct {
+	// What is looked at: "text" (anything readable), "body", "url" (the hosts of
+	// URLs in it), "namespace", "stanza" (message, presence or iq), "sasl" (the
+	// mechanism), "sender" or "recipient" (their domains).
+	What string
+	// One of these is set.
+	Text    string
+	Words   *WordList
+	Domains *DomainList
+	Pattern *Pattern
+	Origin  Origin
+}
+
+// ActionNames gives the words of actions.
+func ActionNames(as []Action) []string {
+	out := make([]string, len(as))
+	for i, a := range as {
+		out[i] = a.Name
+	}
+	return out
+}
+
+// ContentCase is an expectation of the policy about a content rule.
+type ContentCase struct {
+	Name   string // of the test block
+	Rule   *ContentRule
+	Catch  bool // false: it has to pass
+	Text   string
+	Origin Origin
+}
