@@ -11,7 +11,7 @@ import (
 	"xfwc/lang/diag"
 )
 
-// Content rules, the paths that proxies serve, and the policy's own tests.
+// Content rules, and the policy's own tests.
 
 func (s *state) resolveContent() {
 	first := map[string]diag.Span{}
@@ -169,79 +169,6 @@ func (s *state) lastLeg(f *ir.Flow) bool {
 func (s *state) statedBroken(subject *lang.Subject) bool {
 	spans, _ := subjectSpans(s.decls, subject)
 	return len(spans) > 0
-}
-
-func (s *state) resolveRoutes() {
-	type place struct {
-		point  *ir.Point
-		server *ir.Server
-		listen ir.PortSpan
-		path   string
-	}
-	first := map[place]diag.Span{}
-	each(s, func(d *lang.Decl) *lang.WebDecl { return d.Web }, func(d *lang.WebDecl) {
-		w := s.webs[d]
-		for _, i := range d.Body.Items {
-			if i.Route == nil {
-				continue
-			}
-			r := &ir.HTTPRoute{Kind: i.Route.Kind, Path: i.Route.Path.Value()}
-			ok := s.path(i.Route.Path)
-			if i.Route.Body != nil {
-				seen := once{}
-				for _, l := range i.Route.Body.Items {
-					if l.Setting == nil || l.Setting.Name != "body" || seen.seen(s, "body", l) {
-						continue
-					}
-					var good bool
-					r.BodyMax, good = s.size(l.Setting.Value)
-					ok = ok && good
-				}
-			}
-			if !ok || w == nil {
-				continue
-			}
-			at := place{w.point, w.server, w.listen, r.Path}
-			if w.point != nil {
-				at.server = nil // two servers behind one proxy share its paths
-			}
-			if old, taken := first[at]; taken {
-				s.addRemedy("name-duplicate", i.Route.Path.Span(), fmt.Sprintf("path %s is served twice", quoted(r.Path)), "Give one of them another path.", diag.Label{Span: old, Text: "first stated here"})
-				continue
-			}
-			first[at] = i.Route.Path.Span()
-			r.Point, r.Server, r.Listen, r.Backend = w.point, w.server, w.listen, w.backend
-			r.Origin = origin(until(i.Route, i.Route.Path), fmt.Sprintf("%s %s of %s", r.Kind, r.Path, w.server.Name))
-			s.p.Routes = append(s.p.Routes, r)
-		}
-	})
-}
-
-// path checks an HTTP path: absolute, and of the letters that RFC 3986 section
-// 3.3 allows in one without escapes.
-func (s *state) path(p *lang.Str) bool {
-	v := p.Value()
-	const most = 200
-	bad := ""
-	switch {
-	case !strings.HasPrefix(v, "/"):
-		bad = "does not start with /"
-	case len(v) > most:
-		bad = fmt.Sprintf("is longer than %d characters", most)
-	case strings.Contains(v, "//") || slices.Contains(strings.Split(v, "/"), "..") || slices.Contains(strings.Split(v, "/"), "."):
-		bad = "is not in its shortest form"
-	}
-	for i := range len(v) {
-		if c := v[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-._~!$&'()*+,;=:@", c) >= 0) {
-			bad = fmt.Sprintf("holds %q", c)
-			break
-		}
-	}
-	if bad == "" {
-		return true
-	}
-	s.addRemedy("value-invalid", p.Span(), fmt.Sprintf("the path %s %s", quoted(v), bad), `Write a path such as "/http-bind".`)
-	return false
 }
 
 func (s *state) resolveTests() {
