@@ -43,6 +43,7 @@ var stages = []struct {
 }{
 	{"policy", false, (*state).resolvePolicy},
 	{"names", false, (*state).declareNames},       // before all that refer to them
+	{"windows", false, (*state).resolveWindows},   // before the statements that hold during them
 	{"networks", false, (*state).resolveNetworks}, // feeds are read here
 	{"servers", false, (*state).resolveServers},
 	{"points", false, (*state).resolvePoints}, // a host takes its server's addresses

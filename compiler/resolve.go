@@ -25,10 +25,14 @@ type state struct {
 	// needs a whole policy (judged).
 	judged, broken bool
 
-	decls []*lang.Decl // of all files, in reading order
-	names map[string]*named
-	sets  map[string]*ir.AddrSet // by name
-	ids   map[string]bool        // of flows and limits
+	decls []*lang.Decl      // of all files, in reading order
+	names map[string]*named // what stands for addresses
+	// others are the names of everything else, by kind: windows, patterns, lists
+	// of domains and of words. Each kind is a name space of its own, because a
+	// statement always says which kind it names.
+	others map[string]map[string]*named
+	sets   map[string]*ir.AddrSet // by name
+	ids    map[string]bool        // of flows and limits
 	// order is the statement that a flow comes from, as an index of decls: flows
 	// are made kind by kind and put back into policy order.
 	order map[*ir.Flow]int
@@ -40,10 +44,10 @@ type state struct {
 	comps  map[string][]*componentPort // by component name
 }
 
-// named is what a name of the one name space means: networks, servers and
-// points share it, because addresses may be given by any of them.
+// named is what a name means. Networks, zones, servers and points share one name
+// space, because addresses may be given by any of them.
 type named struct {
-	kind string // "network", "server" or "point"
+	kind string // "network", "zone", "server", "point"; "window", "pattern", "domains", "words"
 	word *lang.Word
 	used bool
 
@@ -52,6 +56,12 @@ type named struct {
 	net    *ir.Network
 	server *ir.Server
 	point  *ir.Point
+	zone   *ir.Zone
+
+	window  *ir.Window
+	pattern *ir.Pattern
+	domains *ir.DomainList
+	words   *ir.WordList
 }
 
 // set is the addresses of what is named; never nil after its stage.
@@ -63,6 +73,8 @@ func (n *named) set() *ir.AddrSet {
 		return n.server.Set
 	case n.point != nil:
 		return n.point.Set
+	case n.zone != nil:
+		return n.zone.Set
 	}
 	return nil
 }
@@ -70,7 +82,7 @@ func (n *named) set() *ir.AddrSet {
 func newState(in Input) *state {
 	s := &state{
 		in: in, p: &ir.Policy{Profile: "baseline"},
-		names: map[string]*named{}, sets: map[string]*ir.AddrSet{}, ids: map[string]bool{},
+		names: map[string]*named{}, others: map[string]map[string]*named{}, sets: map[string]*ir.AddrSet{}, ids: map[string]bool{},
 		order: map[*ir.Flow]int{}, direct: map[*ir.Flow][]ir.PortSpan{},
 		served: map[servedBy]diag.Span{}, webs: map[*lang.WebDecl]*webListener{},
 		comps: map[string][]*componentPort{},
@@ -150,6 +162,10 @@ func (s *state) resolvePolicy() {
 				if !seen.seen(s, "profile", i) {
 					s.p.Profile = s.oneOf(i.Profile, "profile", "baseline", "strict")
 				}
+			case i.Ticket != nil:
+				if !seen.seen(s, "ticket", i) {
+					s.p.Ticket = s.metaText("ticket", i.Ticket)
+				}
 			case i.Comply != nil:
 				for _, w := range i.Comply {
 					if slices.Contains(s.p.Comply, w.Text) {
@@ -204,51 +220,105 @@ func (s *state) validName(w *lang.Word, what string) bool {
 	return false
 }
 
-// declareNames fills the name space, so that statements may refer to names that
+// addressKinds are the kinds of names that stand for addresses.
+var addressKinds = []string{"network", "zone", "server", "point"}
+
+// space is the name space of a kind.
+func (s *state) space(kind string) map[string]*named {
+	if slices.Contains(addressKinds, kind) {
+		return s.names
+	}
+	if s.others[kind] == nil {
+		s.others[kind] = map[string]*named{}
+	}
+	return s.others[kind]
+}
+
+// declareNames fills the name spaces, so that statements may refer to names that
 // come later or in another file.
 func (s *state) declareNames() {
 	declare := func(kind string, w *lang.Word, d *lang.NetworkDecl) {
 		s.validName(w, kind)
-		if old, ok := s.names[w.Text]; ok {
-			s.add("name-duplicate", w.Span(), fmt.Sprintf("%s %s has the name of a %s that is already there", kind, w.Text, old.kind),
+		if old, ok := s.space(kind)[w.Text]; ok {
+			s.add("name-duplicate", w.Span(), fmt.Sprintf("%s %s has the name of a %s that is already there", kind, w.Text, kindWords(old.kind)),
 				diag.Label{Span: old.word.Span(), Text: "first stated here"})
 			return
 		}
-		s.names[w.Text] = &named{kind: kind, word: w, decl: d}
+		s.space(kind)[w.Text] = &named{kind: kind, word: w, decl: d}
 	}
 	for _, d := range s.decls {
 		switch {
 		case d == nil:
 		case d.Network != nil:
 			declare("network", d.Network.Name, d.Network)
+		case d.Zone != nil:
+			declare("zone", d.Zone.Name, nil)
 		case d.Server != nil:
 			declare("server", d.Server.Name, nil)
 		case d.Point != nil:
 			declare("point", d.Point.Name, nil)
+		case d.Domains != nil:
+			declare("domains", d.Domains.Name, nil)
+		case d.Words != nil:
+			declare("words", d.Words.Name, nil)
+		case d.Pattern != nil:
+			declare("pattern", d.Pattern.Name, nil)
+		case d.Window != nil:
+			declare("window", d.Window.Name, nil)
 		}
 	}
 }
 
-// lookup finds a name of one of the kinds; otherwise it reports it.
+// declared finds what the statement that declares the word w made of it; nil for
+// the second statement of a name, which has been reported.
+func (s *state) declared(kind string, w *lang.Word) *named {
+	if n := s.space(kind)[w.Text]; n != nil && n.word == w {
+		return n
+	}
+	return nil
+}
+
+// kindWords names a kind in a sentence: a network, a list of domains.
+func kindWords(kind string) string {
+	switch kind {
+	case "domains", "words":
+		return "list of " + kind
+	}
+	return kind
+}
+
+// lookup finds a name of one of the kinds, which share a name space; otherwise
+// it reports it.
 func (s *state) lookup(w *lang.Word, kinds ...string) *named {
-	n, ok := s.names[w.Text]
+	n, ok := s.space(kinds[0])[w.Text]
 	if ok && slices.Contains(kinds, n.kind) {
 		n.used = true
 		return n
 	}
-	wanted := strings.Join(kinds, " or ")
+	var words []string
+	for _, k := range kinds {
+		words = append(words, kindWords(k))
+	}
+	wanted := strings.Join(words, " or ")
+	near := suggest(w.Text, s.namesOf(kinds...))
+	for _, kind := range []string{"network", "domains", "words", "pattern", "window"} {
+		if !ok && near == "" {
+			n, ok = s.space(kind)[w.Text]
+		}
+	}
 	if ok {
-		s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("%s is a %s, and a %s is needed here", w.Text, n.kind, wanted), "Name a "+wanted+".",
+		n.used = true // it is meant, in the wrong place
+		s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("%s is a %s, and a %s is needed here", w.Text, kindWords(n.kind), wanted), "Name a "+wanted+".",
 			diag.Label{Span: n.word.Span(), Text: "stated here"})
 		return nil
 	}
-	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no %s is named %s", wanted, quoted(w.Text)), suggest(w.Text, s.namesOf(kinds...))+"Define the name, or correct its spelling.")
+	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no %s is named %s", wanted, quoted(w.Text)), near+"Define the name, or correct its spelling.")
 	return nil
 }
 
 func (s *state) namesOf(kinds ...string) []string {
 	var out []string
-	for name, n := range s.names {
+	for name, n := range s.space(kinds[0]) {
 		if slices.Contains(kinds, n.kind) {
 			out = append(out, name)
 		}
@@ -281,9 +351,9 @@ func (s *state) firstFor(what string, w *lang.Word) bool {
 }
 
 func (s *state) reportUnused() {
-	for _, kind := range []string{"network", "server"} {
+	for _, kind := range []string{"network", "zone", "server", "domains", "words", "pattern", "window"} {
 		for _, name := range s.namesOf(kind) {
-			if n := s.names[name]; !n.used {
+			if n := s.space(kind)[name]; !n.used {
 				s.add("name-unused", n.word.Span(), fmt.Sprintf("%s %s is used nowhere", kind, name))
 			}
 		}

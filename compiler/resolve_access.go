@@ -25,11 +25,21 @@ type target struct {
 func (s *state) resolveAccess() {
 	type said struct {
 		verdict string
+		window  *ir.Window
 		at      diag.Span
 	}
-	before := map[string]said{}
+	before := map[string][]said{}
 	each(s, func(d *lang.Decl) *lang.AccessDecl { return d.Access }, func(d *lang.AccessDecl) {
 		verdict := map[string]ir.Verdict{"allow": ir.Allow, "deny": ir.Deny}[d.Verdict]
+		at := until(d, d.Who[len(d.Who)-1]) // without its block
+		if d.To != nil {
+			at = until(d, d.To[len(d.To)-1])
+		}
+		label := d.Verdict + " " + joinWords(d.Who)
+		if d.To != nil {
+			label += " to " + joinTargets(d.To)
+		}
+		terms := s.timedTerms(origin(at, label), behind(d.Body))
 		var targets []*target
 		for _, t := range d.To {
 			if found := s.target(t); found != nil {
@@ -38,14 +48,14 @@ func (s *state) resolveAccess() {
 		}
 		if d.To == nil {
 			if verdict == ir.Allow {
-				s.addRemedy("value-missing", d.Span(), "allow does not state what it gives access to", "Add to and the services, such as to ssh of edge.")
+				s.addRemedy("value-missing", at, "allow does not state what it gives access to", "Add to and the services, such as to ssh of edge.")
 				return
 			}
 			// Everything that the policy guards: no ports and any destination.
 			targets = []*target{{end: anyEnd}}
 		}
 		for _, w := range d.Who {
-			o := origin(d.Span(), d.Verdict+" "+w.Text)
+			o := origin(at, d.Verdict+" "+w.Text)
 			end, ok := s.endpoint([]*lang.Word{w}, "from_"+d.Verdict+"_"+w.Text, true, o)
 			if !ok {
 				continue
@@ -60,21 +70,27 @@ func (s *state) resolveAccess() {
 			}
 			for _, t := range targets {
 				key := w.Text + " " + t.words
-				if old, ok := before[key]; ok {
+				now := said{verdict: d.Verdict, at: at}
+				if terms != nil {
+					now.window = terms.During
+				}
+				same := func(old said) bool { return old.window.Meets(now.window) }
+				if i := slices.IndexFunc(before[key], same); i >= 0 {
+					old := before[key][i]
 					summary := fmt.Sprintf("%s %s is stated twice", d.Verdict, strings.TrimSpace(key))
 					if old.verdict != d.Verdict {
 						summary = fmt.Sprintf("%s is denied and allowed", strings.TrimSpace(strings.Replace(key, " ", " to ", 1)))
 					}
-					s.add("value-conflict", d.Span(), summary, diag.Label{Span: old.at, Text: "stated here"})
+					s.add("value-conflict", at, summary, diag.Label{Span: old.at, Text: "stated here"})
 					continue
 				}
-				before[key] = said{d.Verdict, d.Span()}
-				f := &ir.Flow{Kind: ir.Access, Verdict: verdict, From: end, To: t.end, Ports: t.ports, Server: t.server, Component: t.component}
+				before[key] = append(before[key], now)
+				f := &ir.Flow{Kind: ir.Access, Verdict: verdict, From: end, To: t.end, Ports: t.ports, Server: t.server, Component: t.component, Terms: terms}
 				label := d.Verdict + " " + end.Label
 				if t.words != "" {
 					label += " to " + t.words
 				}
-				f.Origin = origin(d.Span(), label)
+				f.Origin = origin(at, label)
 				parts := []string{d.Verdict, w.Text}
 				if t.id != "" {
 					parts = append(parts, t.id)
@@ -85,6 +101,19 @@ func (s *state) resolveAccess() {
 		}
 	})
 	s.policyOrder()
+}
+
+// joinTargets gives the words of targets.
+func joinTargets(ts []*lang.Target) string {
+	words := make([]string, len(ts))
+	for i, t := range ts {
+		words[i] = t.Service.Text
+		if t.Component != nil {
+			words[i] += " " + t.Component.Text
+		}
+		words[i] += " of " + t.Of.Text
+	}
+	return strings.Join(words, ", ")
 }
 
 // sshPort is the service that administrators reach machines by (RFC 4253

@@ -68,6 +68,15 @@ func (s *state) network(n *named, path []*named) {
 			s.lookup(w, "network")
 		}
 	}
+	if d.Body != nil {
+		var meta []*lang.MetaItem
+		for _, i := range d.Body.Items {
+			if i.Meta != nil {
+				meta = append(meta, i.Meta)
+			}
+		}
+		s.terms(o, meta)
+	}
 	set := s.addrSet("net_"+d.Name.Text, o, ps, members...)
 	if d.Feed != nil {
 		s.feed(d, set)
@@ -161,6 +170,7 @@ func (s *state) resolveServers() {
 		}
 		srv := &ir.Server{Name: d.Name.Text, Origin: origin(until(d, d.Name), "server "+d.Name.Text)}
 		seen := once{}
+		var meta []*lang.MetaItem
 		var ports []*lang.PortItem
 		for _, i := range d.Body.Items {
 			switch {
@@ -203,6 +213,8 @@ func (s *state) resolveServers() {
 				}
 			case i.Port != nil:
 				ports = append(ports, i.Port)
+			case i.Meta != nil:
+				meta = append(meta, i.Meta)
 			}
 		}
 		for _, what := range []string{"software", "domain", "address"} {
@@ -215,6 +227,7 @@ func (s *state) resolveServers() {
 			}
 		}
 		s.statedPorts(srv, ports)
+		s.terms(srv.Origin, meta)
 		srv.Set = s.addrSet("srv_"+srv.Name, srv.Origin, hostPrefixes(srv.Addresses))
 		n.server = srv
 		s.p.Servers = append(s.p.Servers, srv)
@@ -332,6 +345,7 @@ func (s *state) resolvePoints() {
 		var words []*lang.Word // of Addresses
 		pt := &ir.Point{Name: d.Name.Text, Hostname: d.Name.Text, Origin: origin(until(d, d.Name), "point "+d.Name.Text)}
 		seen := once{}
+		var meta []*lang.MetaItem
 		for _, i := range d.Body.Items {
 			switch {
 			case i.Role != nil:
@@ -359,8 +373,16 @@ func (s *state) resolvePoints() {
 				pt.Exclusive = true
 			case i.Engine != nil:
 				s.engine(pt, i.Engine)
+			case i.Mode != nil:
+				if !seen.seen(s, "mode", i) {
+					pt.ObserveAt = i.Span()
+					pt.Observe, _ = s.observe(i.Mode, "point "+pt.Name)
+				}
+			case i.Meta != nil:
+				meta = append(meta, i.Meta)
 			}
 		}
+		s.terms(pt.Origin, meta)
 		if _, ok := seen["role"]; !ok {
 			s.addRemedy("value-missing", until(d, d.Name), fmt.Sprintf("point %s does not state its role", pt.Name), "Add role gateway, role host, or role host of SERVER.")
 		}

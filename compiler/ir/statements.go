@@ -38,6 +38,16 @@ type WindowSpan struct {
 	From, To uint16  // minutes after midnight, 0 <= From < To <= 1440
 }
 
+// Meets reports whether two spans share a minute.
+func (s WindowSpan) Meets(o WindowSpan) bool {
+	for d := range s.Days {
+		if s.Days[d] && o.Days[d] {
+			return s.From < o.To && o.From < s.To
+		}
+	}
+	return false
+}
+
 // Moment is a minute of the week in UTC.
 type Moment struct {
 	Day    int    // 0 is Monday
@@ -52,6 +62,21 @@ func (w *Window) Holds(m Moment) bool {
 	for _, s := range w.Spans {
 		if s.Days[m.Day] && s.From <= m.Minute && m.Minute < s.To {
 			return true
+		}
+	}
+	return false
+}
+
+// Meets reports whether there is a minute at which both windows hold.
+func (w *Window) Meets(o *Window) bool {
+	if w == nil || o == nil {
+		return true
+	}
+	for _, a := range w.Spans {
+		for _, b := range o.Spans {
+			if a.Meets(b) {
+				return true
+			}
 		}
 	}
 	return false
