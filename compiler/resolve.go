@@ -139,6 +139,13 @@ func (o once) seen(s *state, what string, at lang.Node) bool {
 	return false
 }
 
+// note records where a line of a block stands first, if it may stand there again.
+func (o once) note(what string, at lang.Node) {
+	if _, ok := o[what]; !ok {
+		o[what] = at.Span()
+	}
+}
+
 func (s *state) resolvePolicy() {
 	var first *lang.PolicyDecl
 	each(s, func(d *lang.Decl) *lang.PolicyDecl { return d.Policy }, func(d *lang.PolicyDecl) {

@@ -40,7 +40,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 	seen := once{}
 	var port uint16
 	var from []*lang.Word
-	mode := "accept"
+	mode, tunnel := "accept", ""
 	var ls []*lang.Limit
 	for _, i := range d.Body.Items {
 		switch {
@@ -51,13 +51,17 @@ func (s *state) component(d *lang.ComponentDecl) {
 				good = good && ok
 			}
 		case i.From != nil:
+			seen.note("from", i)
 			from = append(from, i.From...)
 		case i.Mode != nil:
 			if !seen.seen(s, "mode", i) {
 				mode = s.oneOf(i.Mode, "the mode of a component", "accept", "connect")
 			}
 		case i.Tunnel != nil:
-			if !seen.seen(s, "tunnel", i) && strings.TrimSpace(i.Tunnel.Value()) == "" {
+			if seen.seen(s, "tunnel", i) {
+				continue
+			}
+			if tunnel = strings.TrimSpace(i.Tunnel.Value()); tunnel == "" {
 				s.addRemedy("value-invalid", i.Tunnel.Span(), "the tunnel is not described", "Write what protects the component's traffic.")
 			}
 		case i.Limit != nil:
@@ -120,4 +124,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 	}
 	here.flow = s.flow(f)
 	s.bound(f, bounds)
+	s.p.Components = append(s.p.Components, &ir.ComponentTerms{
+		Name: name, Server: srv, Mode: mode, Tunnel: tunnel, Limits: s.stated(bounds), Flows: []*ir.Flow{f}, At: seen, Origin: o,
+	})
 }

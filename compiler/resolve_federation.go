@@ -68,22 +68,30 @@ func (s *state) federation(d *lang.FederationDecl) {
 	bounds := s.limits(o, ls, keys...)
 	wide.tls, wide.block = cmp.Or(wide.tls, "required"), o
 	s.agree(wide)
+	t := &ir.FederationTerms{
+		Server: srv, Default: ir.Deny, TLS: wide.tls, Auth: wide.auth, Limits: s.stated(bounds), At: seen, Origin: o,
+	}
+	s.p.Federations = append(s.p.Federations, t)
 
 	peers := &peerList{byDomain: map[string]*peerAddrs{}}
 	for _, i := range items {
-		s.peer(srv, i, wide, bounds, peers)
+		if peer := s.peer(srv, i, wide, bounds, peers); peer != nil {
+			t.Peers = append(t.Peers, peer)
+		}
 	}
 	s.distinct(peers)
 	if open != "allow" {
 		return
 	}
+	t.Default = ir.Allow
 	in := &ir.Flow{Kind: ir.Federation, From: anyEnd, To: serverEnd(srv), Server: srv, TLS: wide.tls, Auth: wide.auth, Origin: o}
 	in.ID = s.id("federation", srv.Name)
 	s.federationPorts(in, srv)
 	s.bound(s.flow(in), bounds)
+	t.Flows = append(t.Flows, in)
 	out := &ir.Flow{Kind: ir.Federation, From: serverEnd(srv), To: anyEnd, Ports: []ir.PortSpan{tcpPort(lock.FallbackPort)}, Server: srv, Outbound: true, TLS: wide.tls, Auth: wide.auth, Origin: o}
 	out.ID = s.id("federation", srv.Name, "out")
-	s.flow(out)
+	t.Flows = append(t.Flows, s.flow(out))
 }
 
 // federationPorts are the ports that the server takes federation on: also the
@@ -183,20 +191,21 @@ func (s *state) distinct(peers *peerList) {
 }
 
 // peer makes the flows from and to one peer. Dialback calls back (XEP-0220
-// section 1.2), so unless the policy states a direction both are made.
-func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limitWord, peers *peerList) {
+// section 1.2), so unless the policy states a direction both are made. It gives
+// nil for a peer that could not be understood.
+func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limitWord, peers *peerList) *ir.PeerTerms {
 	domain, ok := s.domain(item.Domain)
 	if !ok {
-		return
+		return nil
 	}
 	at := item.Domain.Span()
 	if slices.Contains(srv.Domains, domain) {
 		s.addRemedy("value-conflict", at, fmt.Sprintf("%s is a domain of server %s itself", domain, srv.Name), "Remove the peer.", diag.Label{Span: srv.Origin.Span, Text: "its server"})
-		return
+		return nil
 	}
 	if other := peers.byDomain[domain]; other != nil {
 		s.addRemedy("value-conflict", at, fmt.Sprintf("peer %s is stated twice", domain), "Put both into one statement.", diag.Label{Span: other.at, Text: "first stated here"})
-		return
+		return nil
 	}
 	p := &peerAddrs{domain: domain, at: at}
 	peers.byDomain[domain] = p
@@ -211,6 +220,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 		for _, i := range item.Body.Items {
 			switch {
 			case i.Address != nil:
+				seen.note("address", i)
 				addresses = append(addresses, i.Address...)
 			case i.Port != nil:
 				if !seen.seen(s, "port", i) {
@@ -242,20 +252,24 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 	}
 	bounds := s.limits(o, ls, ir.PerSource, ir.PerPeer, ir.Global)
 	if !s.reachPeer(p, item, addresses, port, o) || direction == "" {
-		return
+		return nil
 	}
 	peers.located = append(peers.located, p)
 	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, DNSSEC: p.dnssec, Origin: o, Block: t.block}
 	id := []string{"federation", srv.Name, "peer", domain}
+	peer := &ir.PeerTerms{
+		Domain: domain, TLS: t.tls, Auth: t.auth, Direction: direction, Stated: addresses != nil, At: seen, Origin: o,
+	}
 	if direction != "out" {
 		f := base
 		f.ID = s.id(id...)
 		f.From, f.To = ir.Endpoint{Label: "peer " + domain, Set: p.set}, serverEnd(srv)
 		s.federationPorts(&f, srv)
 		s.bound(s.flow(&f), bounds, wide)
+		peer.Flows, peer.Limits = append(peer.Flows, &f), slices.Concat(f.Limits, f.Bounds)
 	}
 	if direction == "in" {
-		return
+		return peer
 	}
 	for i, g := range portGroups(p.reach) {
 		f := base
@@ -273,8 +287,11 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 		s.direct[&f] = g.direct
 		if direction == "out" {
 			s.bound(&f, bounds)
+			peer.Limits = slices.Concat(f.Limits, f.Bounds)
 		}
+		peer.Flows = append(peer.Flows, &f)
 	}
+	return peer
 }
 
 // reach is a way to call a peer.

@@ -65,6 +65,7 @@ func (s *state) clients(d *lang.ClientsDecl) {
 	for _, i := range d.Body.Items {
 		switch {
 		case i.From != nil:
+			seen.note("from", i)
 			from = append(from, i.From...)
 		case i.StartTLS != nil:
 			if !seen.seen(s, "starttls", i) {
@@ -104,17 +105,23 @@ func (s *state) clients(d *lang.ClientsDecl) {
 	if !ok {
 		return
 	}
+	t := &ir.ClientTerms{Server: srv, StartTLS: mode, At: seen, Origin: o}
+	s.p.Clients = append(s.p.Clients, t)
 	if mode != "off" {
 		f := &ir.Flow{Kind: ir.Clients, From: end, To: serverEnd(srv), Ports: s.portsFor(srv, "clients", 5222), Server: srv, TLS: mode, Origin: o}
 		f.ID = s.id(id)
 		s.bound(s.flow(f), bounds)
+		t.Flows = append(t.Flows, f)
 	}
 	if direct != nil {
 		f := &ir.Flow{Kind: ir.Clients, From: end, To: serverEnd(srv), Ports: s.portsFor(srv, "clients-tls", 5223), Server: srv, TLS: "direct", Origin: o}
 		f.ID = s.id(id, "tls")
 		s.direct[f] = f.Ports
 		s.bound(s.flow(f), bounds)
+		t.Flows = append(t.Flows, f)
+		t.Direct, t.DirectPort = true, f.Ports[0].From
 	}
+	t.Limits = s.stated(bounds)
 }
 
 // directTLS finds the port of direct TLS; false when there is none to allow.

@@ -156,17 +156,35 @@ func (s *state) bound(f *ir.Flow, statements ...[]*limitWord) {
 	}
 }
 
+// limitFor gives a flow its limit of a statement.
 func (s *state) limitFor(f *ir.Flow, lw *limitWord) *ir.Limit {
-	if lw.shared != nil && lw.Key != ir.PerPeer {
-		return lw.shared
+	if lw.Key == ir.PerPeer {
+		return s.newLimit(lw, f.ID)
 	}
+	return s.sharedLimit(lw)
+}
+
+// sharedLimit is the limit itself, as its statement says it.
+func (s *state) sharedLimit(lw *limitWord) *ir.Limit {
+	if lw.shared == nil {
+		lw.shared = s.newLimit(lw, strings.ReplaceAll(lw.of, " of ", "-")) // "clients of chat" counts as clients-chat
+	}
+	return lw.shared
+}
+
+func (s *state) newLimit(lw *limitWord, of string) *ir.Limit {
 	l := lw.Limit
-	of := strings.ReplaceAll(lw.of, " of ", "-") // "clients of chat" counts as clients-chat
-	if l.Key == ir.PerPeer {
-		of = f.ID
-	}
 	l.ID = s.id(of, string(l.Kind), string(l.Key))
 	l.Origin = origin(lw.at, fmt.Sprintf("limit %s %s of %s", l.Kind, keyWords(l.Key), lw.of))
-	lw.shared = &l
 	return &l
+}
+
+// stated are the limits of a statement, for who asks what it says. A limit per
+// peer is there once, besides those that the flows of its peers have.
+func (s *state) stated(ls []*limitWord) []*ir.Limit {
+	var out []*ir.Limit
+	for _, lw := range ls {
+		out = append(out, s.sharedLimit(lw))
+	}
+	return out
 }

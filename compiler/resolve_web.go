@@ -20,6 +20,7 @@ type webListener struct {
 	server          *ir.Server
 	listen, backend ir.PortSpan
 	flow            *ir.Flow
+	terms           *ir.WebTerms
 }
 
 // web makes the flow of BOSH and WebSocket clients (XEP-0124, RFC 7395), and
@@ -39,6 +40,7 @@ func (s *state) web(d *lang.WebDecl) {
 	for _, i := range d.Body.Items {
 		switch {
 		case i.From != nil:
+			seen.note("from", i)
 			from = append(from, i.From...)
 		case i.TLS != nil:
 			if !seen.seen(s, "tls", i) {
@@ -85,6 +87,7 @@ func (s *state) web(d *lang.WebDecl) {
 		}
 		return
 	}
+	t := &ir.WebTerms{Server: srv, TLS: mode, At: seen, Origin: o}
 	if mode != "terminate" {
 		service, registered := "https", uint16(443)
 		if mode == "none" {
@@ -96,7 +99,9 @@ func (s *state) web(d *lang.WebDecl) {
 		f := &ir.Flow{Kind: ir.Web, From: end, To: serverEnd(srv), Ports: s.portsFor(srv, service, registered), Server: srv, TLS: mode, Origin: o}
 		f.ID = s.id("web", srv.Name)
 		s.bound(s.flow(f), bounds)
-		s.webs[d] = &webListener{server: srv, listen: f.Ports[0], backend: f.Ports[0], flow: f}
+		s.webs[d] = &webListener{server: srv, listen: f.Ports[0], backend: f.Ports[0], flow: f, terms: t}
+		t.Flows, t.Limits = []*ir.Flow{f}, s.stated(bounds)
+		s.p.Webs = append(s.p.Webs, t)
 		return
 	}
 	n := s.lookup(tls.At, "point")
@@ -111,7 +116,7 @@ func (s *state) web(d *lang.WebDecl) {
 	if !routes {
 		s.addRemedy("value-missing", o.Span, fmt.Sprintf("web of %s ends TLS at point %s and names no path", srv.Name, pt.Name), `Add the paths that the proxy serves, such as bosh "/http-bind".`)
 	}
-	w := &webListener{point: pt, server: srv, listen: tcpPort(cmp.Or(port, 443)), backend: s.portsFor(srv, "http", 80)[0]}
+	w := &webListener{terms: t, point: pt, server: srv, listen: tcpPort(cmp.Or(port, 443)), backend: s.portsFor(srv, "http", 80)[0]}
 	pointEnd := ir.Endpoint{Label: "point " + pt.Name, Set: pt.Set}
 	f := &ir.Flow{Kind: ir.Web, From: end, To: pointEnd, Ports: []ir.PortSpan{w.listen}, Server: srv, TLS: "required", Origin: o}
 	f.ID = s.id("web", srv.Name)
@@ -122,6 +127,8 @@ func (s *state) web(d *lang.WebDecl) {
 	s.flow(leg)
 	w.flow = leg
 	s.webs[d] = w
+	t.Point, t.Flows, t.Limits = pt, []*ir.Flow{f, leg}, s.stated(bounds)
+	s.p.Webs = append(s.p.Webs, t)
 }
 
 func (s *state) resolveRoutes() {
@@ -166,6 +173,7 @@ func (s *state) resolveRoutes() {
 			r.Point, r.Server, r.Listen, r.Backend = w.point, w.server, w.listen, w.backend
 			r.Origin = origin(until(i.Route, i.Route.Path), fmt.Sprintf("%s %s of %s", r.Kind, r.Path, w.server.Name))
 			s.p.Routes = append(s.p.Routes, r)
+			w.terms.Routes = append(w.terms.Routes, r)
 		}
 	})
 }

@@ -96,6 +96,7 @@ func (p *Policy) Dump() []byte {
 			}
 		}
 	}
+	d.statements(p)
 	for _, c := range p.Content {
 		d.line("content %s: %q then %s  # %s", c.ID, c.Text, list(ActionNames(c.Actions)), d.origin(c.Origin))
 		for i, f := range c.On {

@@ -1,0 +1,105 @@
+package ir
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"xfwc/lang/diag"
+)
+
+// statements writes what the statements say besides their flows, and where each
+// line of them stands.
+func (d *dump) statements(p *Policy) {
+	for _, t := range p.Clients {
+		direct := ""
+		if t.Direct {
+			direct = fmt.Sprint(t.DirectPort)
+		}
+		quic := ""
+		if t.QUIC != 0 {
+			quic = fmt.Sprint(t.QUIC)
+		}
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "starttls", t.StartTLS, "direct-tls", direct, "alpn at", pointName(t.ALPN),
+			"unknown", t.Unknown, "offload at", pointName(t.Offload), "sasl", strings.Join(t.SASL, " "), "tls", t.TLS,
+			"compression", t.Compression, "registration", t.Registration, "lockout", t.Lockout, "idle", seconds(t.Idle), "quic", quic)
+	}
+	for _, t := range p.Federations {
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "default", t.Default.String(), "tls", t.TLS, "auth", t.Auth, "bidi", t.Bidi,
+			"identity", strings.Join(t.Identity, " "), "domains", strings.Join(t.Domains, " "))
+		for _, r := range t.Rules {
+			var names []string
+			for _, l := range r.Lists {
+				names = append(names, l.Name)
+			}
+			d.line("  rule %s: %s domains %s  # %s", r.ID, r.Verdict, list(names), d.origin(r.Origin))
+		}
+		for _, q := range t.Peers {
+			stated := ""
+			if q.Stated {
+				stated = "stated"
+			}
+			d.terms(q.Origin, q.At, q.Flows, q.Limits, "domains", strings.Join(append([]string{q.Domain}, q.More...), " "), "tls", q.TLS,
+				"auth", q.Auth, "direction", q.Direction, "bidi", q.Bidi, "identity", strings.Join(q.Identity, " "),
+				"certificate", q.Certificate, "addresses", stated)
+		}
+	}
+	for _, t := range p.Components {
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "domains", strings.Join(t.Domains, " "), "mode", t.Mode, "tunnel", t.Tunnel)
+	}
+	for _, t := range p.Webs {
+		var paths []string
+		for _, r := range t.Routes {
+			paths = append(paths, r.Path)
+		}
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "tls", t.TLS, "at", pointName(t.Point), "hosts", strings.Join(t.Hosts, " "),
+			"paths", strings.Join(paths, " "))
+	}
+}
+
+// terms writes one statement: its settings as pairs of name and value, those
+// without a value left out.
+func (d *dump) terms(o Origin, at map[string]diag.Span, flows []*Flow, limits []*Limit, pairs ...string) {
+	var said []string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			said = append(said, pairs[i]+" "+pairs[i+1])
+		}
+	}
+	d.line("%s: %s", o.Label, list(said))
+	var ids, stated []string
+	for _, f := range flows {
+		ids = append(ids, f.ID)
+	}
+	if len(ids) > 0 {
+		d.line("  flows %s", list(ids))
+	}
+	ids = nil
+	for _, l := range limits {
+		ids = append(ids, l.ID)
+	}
+	if len(ids) > 0 {
+		d.line("  limits %s", list(ids))
+	}
+	for _, key := range slices.Sorted(maps.Keys(at)) {
+		stated = append(stated, fmt.Sprintf("%s %d:%d", key, at[key].Start.Line, at[key].Start.Column))
+	}
+	if len(stated) > 0 {
+		d.line("  stated %s", list(stated))
+	}
+}
+
+func pointName(pt *Point) string {
+	if pt == nil {
+		return ""
+	}
+	return pt.Name
+}
+
+func seconds(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%ds", n)
+}
