@@ -27,6 +27,9 @@ type Check struct {
 	// Profile is "baseline" for a check that always runs, and "strict" for one
 	// that runs only where the policy states `profile strict`.
 	Profile string
+	// Frameworks bounds the check to policies that name one of them in comply;
+	// none of them means every policy.
+	Frameworks []string
 	// Bad and Good are complete policies: Bad has the finding, Good has not.
 	Bad, Good string
 	Run       func(*Pass)
@@ -43,6 +46,7 @@ func Checks() []Check {
 		serverlessChecks,
 		adminChecks,
 		hygieneChecks,
+		complianceChecks,
 	)
 	slices.SortFunc(all, func(a, b Check) int { return cmp.Compare(a.Code, b.Code) })
 	return all
@@ -56,6 +60,9 @@ func runChecks(p *ir.Policy, files []*lang.File) []diag.Finding {
 	federations := readFederations(&Pass{Policy: p, Files: files, stated: stated})
 	for _, c := range Checks() {
 		if c.Profile == "strict" && p.Profile != "strict" {
+			continue
+		}
+		if c.Frameworks != nil && !slices.ContainsFunc(c.Frameworks, func(f string) bool { return slices.Contains(p.Comply, f) }) {
 			continue
 		}
 		pass := &Pass{Policy: p, Files: files, stated: stated, federations: federations, check: &c}

@@ -245,7 +245,11 @@ writes it anew.
 		if c.Reference != "" {
 			fmt.Fprintf(&b, "Reference: %s. ", c.Reference)
 		}
-		fmt.Fprintf(&b, "Since %s, profile %s.\n\n", c.Since, c.Profile)
+		fmt.Fprintf(&b, "Since %s, profile %s", c.Since, c.Profile)
+		if c.Frameworks != nil {
+			fmt.Fprintf(&b, ", where the policy states `comply %s`", strings.Join(c.Frameworks, "` or `comply "))
+		}
+		b.WriteString(".\n\n")
 		fmt.Fprintf(&b, "Has the finding:\n\n```\n%s```\n\nHas not:\n\n```\n%s```\n", c.Bad, c.Good)
 	}
 	return b.String()

@@ -155,6 +155,7 @@ func (s *state) resolvePolicy() {
 		}
 		first = d
 		s.p.Name = d.Name.Value()
+		s.p.Origin = origin(until(d, d.Name), "policy "+d.Name.Value())
 		if strings.TrimSpace(s.p.Name) == "" || len(s.p.Name) > 100 {
 			s.addRemedy("value-invalid", d.Name.Span(), "the name of the policy has to have 1 to 100 characters", "Name the policy, for instance after the domain it is for.")
 		}

@@ -13,7 +13,8 @@ type Policy struct {
 	Name     string
 	Owner    string
 	Profile  string   // "baseline" or "strict"
-	Comply   []string // frameworks that the policy names; nothing depends on them
+	Comply   []string // frameworks that the policy names, each once
+	Origin   Origin
 	Networks []*Network
 	Servers  []*Server
 	Points   []*Point
