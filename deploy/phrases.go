@@ -142,7 +142,7 @@ func joined(regs map[string]string, first string) string {
 
 // Keys of meta and ct, and places in headers, linux/netfilter/nf_tables.h.
 var (
-	metaKeys    = map[string]string{"4": "iif", "5": "oif", "6": "iifname", "7": "oifname", "15": "nfproto", "16": "l4proto", "3": "mark"}
+	metaKeys    = map[string]string{"4": "iif", "5": "oif", "6": "iifname", "7": "oifname", "15": "nfproto", "16": "l4proto", "3": "mark", "31": "day", "32": "hour"}
 	ctKeys      = map[string]string{"0": "ct state", "1": "ct direction", "2": "ct status", "3": "ct mark"}
 	headerParts = map[[3]string]string{
 		{"1", "12", "4"}: "ip saddr", {"1", "16", "4"}: "ip daddr", {"1", "8", "1"}: "ip ttl",

@@ -57,13 +57,16 @@ func (Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
 // how exactly the ruleset holds each intent.
 func Build(p *ir.Policy, pt *ir.Point) (*Ruleset, []ir.LedgerEntry) {
 	b := &builder{
-		r:    &Ruleset{Comment: "policy " + p.Name + ", point " + pt.Name},
+		r:       &Ruleset{Comment: "policy " + p.Name + ", point " + pt.Name},
+		observe: pt.Observe != "",
 		sets: map[string]any{}, counters: map[string]bool{}, chains: map[string]*Chain{},
 	}
-	early := b.early(p, pt)
 	var bases []*Chain
-	if early != nil {
-		bases = append(bases, early)
+	// Who only observes would say twice what the early chain denies.
+	if !b.observe {
+		if early := b.early(p, pt); early != nil {
+			bases = append(bases, early)
+		}
 	}
 	for _, g := range p.Guards {
 		if g.Point == pt {
@@ -80,6 +83,7 @@ func Build(p *ir.Policy, pt *ir.Point) (*Ruleset, []ir.LedgerEntry) {
 
 type builder struct {
 	r        *Ruleset
+	observe  bool                   // the point only says what it would deny
 	sets     map[string]any         // what a set was made for, by name
 	addrs    map[addrSetOf][]string // names of the sets that are made
 	counters map[string]bool
@@ -159,12 +163,17 @@ func sameAddrs(a, b any) bool {
 
 // drops writes the end of a denial: a log line at a limited rate, then the
 // counter and the drop. Two rules, because a limit that is used up must stop
-// the log line and not the drop.
+// the log line and not the drop. A point that only observes logs every denial,
+// and lets the packet go on.
 func (b *builder) drops(c *Chain, id string, log bool, o ir.Origin) {
-	if log {
-		c.add(o, []Stmt{LimitRate{Rate: logRate}, LogPacket{Prefix: clip("xfwc "+id, 110) + ": "}})
+	said, do := "xfwc "+id, Drop
+	if b.observe {
+		said, do, log = "xfwc would deny "+id, Accept, true
 	}
-	c.add(o, []Stmt{b.counter(id), Verdict{Kind: Drop}})
+	if log {
+		c.add(o, []Stmt{LimitRate{Rate: logRate}, LogPacket{Prefix: clip(said, 110) + ": "}})
+	}
+	c.add(o, []Stmt{b.counter(id), Verdict{Kind: do}})
 }
 
 // denial is the chain that denies for one rule of the policy, wherever the
@@ -365,11 +374,11 @@ func (b *builder) allow(c *Chain, prefix string, e *ir.Entry) {
 	}
 }
 
-// ordered puts limits per source before limits per peer and those before
-// global ones: what one loud source sends too much must not use up what all
-// others share.
+// ordered puts limits per source before those of wider keys, and global ones
+// last: what one loud source sends too much must not use up what all others
+// share.
 func ordered(ls []*ir.Limit) []*ir.Limit {
-	rank := map[ir.LimitKey]int{ir.PerSource: 0, ir.PerPeer: 1, ir.Global: 2}
+	rank := map[ir.LimitKey]int{ir.PerSource: 0, ir.PerPrefix: 1, ir.PerPeer: 2, ir.Global: 3}
 	ls = slices.Clone(ls)
 	slices.SortStableFunc(ls, func(a, b *ir.Limit) int { return rank[a.Key] - rank[b.Key] })
 	return ls
@@ -378,12 +387,16 @@ func ordered(ls []*ir.Limit) []*ir.Limit {
 func (b *builder) limit(c *Chain, l *ir.Limit) {
 	type meter struct {
 		f    Family
+		bits uint8
 		key  KeyType
 		size uint32
 	}
-	meters := []meter{{0, InetProto, globalSize}}
-	if l.Key == ir.PerSource {
-		meters = []meter{{V4, IPv4Addr, sourcesSize}, {V6, IPv6Addr, sourcesSize}}
+	meters := []meter{{0, 0, InetProto, globalSize}}
+	switch l.Key {
+	case ir.PerSource:
+		meters = []meter{{V4, 0, IPv4Addr, sourcesSize}, {V6, 0, IPv6Addr, sourcesSize}}
+	case ir.PerPrefix:
+		meters = []meter{{V4, l.Prefix4, IPv4Addr, sourcesSize}, {V6, l.Prefix6, IPv6Addr, sourcesSize}}
 	}
 	for _, m := range meters {
 		suffix := ""
@@ -392,14 +405,14 @@ func (b *builder) limit(c *Chain, l *ir.Limit) {
 		}
 		name, fresh := b.setName(ident(l.ID), suffix, l)
 		set := &Set{Name: name, Key: []KeyType{m.key}, Dynamic: true, Size: m.size}
-		var stmt Stmt = MeterConnections{Family: m.f, Set: name, Over: l.Count}
+		var stmt Stmt = MeterConnections{Family: m.f, Bits: m.bits, Set: name, Over: l.Count}
 		if l.Kind == ir.Attempts {
 			rate := Rate{Count: uint64(l.Count), Unit: l.Unit, Burst: l.Burst}
 			if rate.Burst == 0 {
 				rate.Burst = 5
 			}
 			set.Timeout = refill(rate)
-			stmt = MeterRate{Family: m.f, Set: name, Rate: rate}
+			stmt = MeterRate{Family: m.f, Bits: m.bits, Set: name, Rate: rate}
 		}
 		if fresh {
 			b.r.Sets = append(b.r.Sets, set)
@@ -427,6 +440,16 @@ func (b *builder) variants(m ir.Match) [][]Stmt {
 		head = append(head, MatchInterface{Out: true, Names: m.Oif})
 	}
 	var out [][]Stmt
+	if m.During != nil {
+		always := m
+		always.During = nil
+		for _, hours := range windowStmts(m.During) {
+			for _, v := range b.variants(always) {
+				out = append(out, slices.Concat(hours, v))
+			}
+		}
+		return out
+	}
 	for _, ports := range portStmts(m) {
 		if m.Src == nil && m.Dst == nil && len(m.Groups) == 0 && !m.HopLimit255 {
 			out = append(out, slices.Concat(head, ports))
@@ -458,6 +481,41 @@ func (b *builder) variants(m ir.Match) [][]Stmt {
 					out = append(out, slices.Concat(head, addrs, ports))
 				}
 			}
+		}
+	}
+	return out
+}
+
+// windowStmts writes a window as alternatives: one for each run of days, with
+// the hours of those days.
+func windowStmts(w *ir.Window) [][]Stmt {
+	var out [][]Stmt
+	for _, s := range w.Spans {
+		var hours []Stmt
+		if s.From > 0 || s.To < 1440 {
+			hours = []Stmt{MatchHours{From: uint32(s.From) * 60, To: uint32(s.To)*60 - 1}}
+		}
+		// The kernel's week begins on Sunday.
+		var days [8]bool
+		every := true
+		for d, on := range s.Days {
+			days[(d+1)%7] = on
+			every = every && on
+		}
+		if every {
+			out = append(out, hours)
+			continue
+		}
+		for from := 0; from < 7; from++ {
+			if !days[from] {
+				continue
+			}
+			to := from
+			for days[to+1] {
+				to++
+			}
+			out = append(out, slices.Concat([]Stmt{MatchDays{From: uint8(from), To: uint8(to)}}, hours))
+			from = to
 		}
 	}
 	return out
@@ -769,6 +827,8 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 			switch l.Key {
 			case ir.PerSource:
 				add("limit "+l.ID, ir.Over, fmt.Sprintf("exact for %d sources at a time, IPv6 by /64; a source beyond that is held by global limits alone", sourcesSize), l.Origin)
+			case ir.PerPrefix:
+				add("limit "+l.ID, ir.Over, fmt.Sprintf("exact for %d prefixes at a time of /%d and /%d; a prefix beyond that is held by global limits alone", sourcesSize, l.Prefix4, l.Prefix6), l.Origin)
 			default:
 				add("limit "+l.ID, ir.Exact, "one count in the kernel, kept over applies", l.Origin)
 			}

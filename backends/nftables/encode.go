@@ -470,19 +470,32 @@ func (r *ruleEncoder) protoAndPort(reg uint32, set string, ranges bool) {
 	r.vmap(set)
 }
 
-func (r *ruleEncoder) meter(f Family, set string, op uint32, e expr.Any) {
+// Keys of meta for time, linux/netfilter/nf_tables.h (NFT_META_TIME_DAY and
+// NFT_META_TIME_HOUR, kernel 5.4).
+const (
+	metaTimeDay  = expr.MetaKey(31)
+	metaTimeHour = expr.MetaKey(32)
+)
+
+// between compares the register with both ends of a range, as nft does.
+func (r *ruleEncoder) between(from, to []byte) {
+	if bytes.Equal(from, to) {
+		r.compare(expr.CmpOpEq, from)
+		return
+	}
+	r.compare(expr.CmpOpGte, from)
+	r.compare(expr.CmpOpLte, to)
+}
+
+func (r *ruleEncoder) meter(f Family, bits uint8, set string, op uint32, e expr.Any) {
 	switch f {
 	case 0:
 		r.load(expr.MetaKeyL4PROTO, reg1)
 	default:
 		r.address(f, Source, reg1)
 	}
-	if f == V6 {
-		mask := make([]byte, 16)
-		for i := range 8 {
-			mask[i] = 0xff
-		}
-		r.and(mask)
+	if mask := meterMask(f, bits); mask.IsValid() {
+		r.and(mask.AsSlice())
 	}
 	r.add(&expr.Dynset{SrcRegKey: reg1, SetName: set, Operation: op, Exprs: []expr.Any{e}})
 }
@@ -579,6 +592,22 @@ func (r *ruleEncoder) stmt(s Stmt, ranged func(set string) bool) {
 		}
 		r.payload(expr.PayloadBaseNetworkHeader, offset, 1, reg1)
 		r.compare(expr.CmpOpEq, []byte{255})
+	case MatchDays:
+		if err := s.check(); err != nil {
+			r.fail(err)
+			return
+		}
+		r.load(metaTimeDay, reg1)
+		r.between([]byte{s.From}, []byte{s.To})
+	case MatchHours:
+		if err := s.check(); err != nil {
+			r.fail(err)
+			return
+		}
+		r.load(metaTimeHour, reg1)
+		// The kernel keeps seconds in its own byte order, and compares bytes.
+		r.add(&expr.Byteorder{SourceRegister: reg1, DestRegister: reg1, Op: expr.ByteorderHton, Len: 4, Size: 4})
+		r.between(binary.BigEndian.AppendUint32(nil, s.From), binary.BigEndian.AppendUint32(nil, s.To))
 	case MatchNeighbourDiscovery:
 		r.neighbourDiscovery()
 	case VmapProtoPort:
@@ -594,13 +623,13 @@ func (r *ruleEncoder) stmt(s Stmt, ranged func(set string) bool) {
 		r.load(expr.MetaKeyNFPROTO, reg1)
 		r.vmap(s.Map)
 	case MeterConnections:
-		r.meter(s.Family, s.Set, unix.NFT_DYNSET_OP_ADD, &expr.Connlimit{Count: s.Over, Flags: connlimitOver})
+		r.meter(s.Family, s.Bits, s.Set, unix.NFT_DYNSET_OP_ADD, &expr.Connlimit{Count: s.Over, Flags: connlimitOver})
 	case MeterRate:
 		if err := checkRate(s.Rate); err != nil {
 			r.fail(err)
 			return
 		}
-		r.meter(s.Family, s.Set, unix.NFT_DYNSET_OP_UPDATE, limitExpr(s.Rate, true))
+		r.meter(s.Family, s.Bits, s.Set, unix.NFT_DYNSET_OP_UPDATE, limitExpr(s.Rate, true))
 	case CountConnections:
 		r.add(&expr.Connlimit{Count: s.Over, Flags: connlimitOver})
 	case LimitRate:

@@ -399,7 +399,7 @@ func (g *generator) stmt() Stmt {
 	case 11:
 		return MatchHopLimit255{f}
 	case 12:
-		return MatchNeighbourDiscovery{}
+		return pick[Stmt](g, "other", MatchNeighbourDiscovery{}, MatchDays{1, 5}, MatchDays{0, 0}, MatchHours{0, 3599}, MatchHours{28800, 64799}, MatchHours{3600, 86399})
 	case 13:
 		if s := g.set("portmap"); s != nil {
 			return VmapProtoPort{s.Name}
@@ -418,11 +418,11 @@ func (g *generator) stmt() Stmt {
 		}
 	case 16:
 		if s := g.set("conns"); s != nil {
-			return MeterConnections{Family: meterFamily(s), Set: s.Name, Over: uint32(g.n("over", 1, 100))}
+			return MeterConnections{Family: meterFamily(s), Bits: g.bits(s), Set: s.Name, Over: uint32(g.n("over", 1, 100))}
 		}
 	case 17:
 		if s := g.set("rates"); s != nil {
-			return MeterRate{Family: meterFamily(s), Set: s.Name, Rate: g.rate()}
+			return MeterRate{Family: meterFamily(s), Bits: g.bits(s), Set: s.Name, Rate: g.rate()}
 		}
 	case 18:
 		return CountConnections{uint32(g.n("over", 1, 1000))}
@@ -436,6 +436,14 @@ func (g *generator) stmt() Stmt {
 		return LogPacket{g.comment()}
 	}
 	return nil
+}
+
+// bits is the length of the prefix that a meter counts by.
+func (g *generator) bits(s *Set) uint8 {
+	if meterFamily(s) == 0 {
+		return 0
+	}
+	return pick[uint8](g, "bits", 0, 8, 22, 32)
 }
 
 func meterFamily(s *Set) Family {

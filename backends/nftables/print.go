@@ -381,6 +381,13 @@ func stmtText(s Stmt) string {
 			return "ip ttl 255"
 		}
 		return "ip6 hoplimit 255"
+	case MatchDays:
+		if s.From == s.To {
+			return fmt.Sprintf("meta day %d", s.From)
+		}
+		return fmt.Sprintf("meta day %d-%d", s.From, s.To)
+	case MatchHours:
+		return fmt.Sprintf("meta hour %d-%d", s.From, s.To)
 	case MatchNeighbourDiscovery:
 		return "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect }"
 	case VmapProtoPort:
@@ -390,9 +397,9 @@ func stmtText(s Stmt) string {
 	case VmapFamily:
 		return "meta nfproto vmap @" + safeName(s.Map)
 	case MeterConnections:
-		return fmt.Sprintf("add @%s { %s ct count over %d }", safeName(s.Set), meterKeyText(s.Family), s.Over)
+		return fmt.Sprintf("add @%s { %s ct count over %d }", safeName(s.Set), meterKeyText(s.Family, s.Bits), s.Over)
 	case MeterRate:
-		return fmt.Sprintf("update @%s { %s limit rate over %s }", safeName(s.Set), meterKeyText(s.Family), s.Rate)
+		return fmt.Sprintf("update @%s { %s limit rate over %s }", safeName(s.Set), meterKeyText(s.Family, s.Bits), s.Rate)
 	case CountConnections:
 		return fmt.Sprintf("ct count over %d", s.Over)
 	case LimitRate:
@@ -444,16 +451,33 @@ func addrKeyText(f Family, side Side) string {
 	return family + " saddr"
 }
 
-// meterKeyText is what a meter counts by: one IPv4 address, one IPv6 /64 (RFC
-// 4291 section 2.5.4: one subnet, the least that one user has), or everybody.
-func meterKeyText(f Family) string {
-	switch f {
-	case V4:
-		return "ip saddr"
-	case V6:
-		return "ip6 saddr & ffff:ffff:ffff:ffff::"
+// meterKeyText is what a meter counts by: a prefix of the source address, or
+// everybody.
+func meterKeyText(f Family, bits uint8) string {
+	if f == 0 {
+		return "meta l4proto"
 	}
-	return "meta l4proto"
+	text := addrKeyText(f, Source)
+	if mask := meterMask(f, bits); mask.IsValid() {
+		text += " & " + mask.String()
+	}
+	return text
+}
+
+// meterMask is the mask of the prefix that counts as one source: without bits
+// one IPv4 address, which needs none, and one IPv6 /64 (RFC 4291 section 2.5.4:
+// one subnet, the least that one user has).
+func meterMask(f Family, bits uint8) netip.Addr {
+	ones := netip.AddrFrom16([16]byte(bytes.Repeat([]byte{0xff}, 16)))
+	if f == V4 {
+		ones = netip.AddrFrom4([4]byte{0xff, 0xff, 0xff, 0xff})
+	} else if bits == 0 {
+		bits = 64
+	}
+	if f == 0 || bits == 0 || int(bits) >= ones.BitLen() {
+		return netip.Addr{}
+	}
+	return netip.PrefixFrom(ones, int(bits)).Masked().Addr()
 }
 
 func not(n bool) string {

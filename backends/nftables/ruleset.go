@@ -174,6 +174,14 @@ type (
 	MatchSYN struct{}
 	// MatchHopLimit255 is ip ttl 255 or ip6 hoplimit 255.
 	MatchHopLimit255 struct{ Family Family }
+	// MatchDays is meta day From-To, in UTC: 0 is Sunday, 6 Saturday, as the
+	// kernel counts (nft_meta_weekday). A kernel that was told a time zone of its
+	// own (settimeofday) counts days and hours by that.
+	MatchDays struct{ From, To uint8 }
+	// MatchHours is meta hour From-To, inclusive seconds after midnight, in UTC.
+	// The text gives plain numbers: nft would move hours by the time zone of the
+	// machine that reads it.
+	MatchHours struct{ From, To uint32 }
 	// MatchNeighbourDiscovery is icmpv6 type in the five ND messages, RFC 4861
 	// section 4 (133 to 137).
 	MatchNeighbourDiscovery struct{}
@@ -192,9 +200,11 @@ type (
 	// packet that makes one key exceed Over conversations at a time. KEY is
 	// ip saddr for V4, the /64 of ip6 saddr for V6, and meta l4proto for family
 	// 0, which makes one count for everybody. Even that one lives in a set,
-	// because a count in a rule would start anew with every apply.
+	// because a count in a rule would start anew with every apply. Bits is the
+	// length of the prefix that counts as one source; 0 is 32 for V4 and 64 for V6.
 	MeterConnections struct {
 		Family Family
+		Bits   uint8
 		Set    string
 		Over   uint32
 	}
@@ -202,6 +212,7 @@ type (
 	// with the keys of MeterConnections.
 	MeterRate struct {
 		Family Family
+		Bits   uint8
 		Set    string
 		Rate   Rate
 	}
@@ -244,6 +255,8 @@ func (MatchInvalid) isStmt()            {}
 func (MatchNew) isStmt()                {}
 func (MatchSYN) isStmt()                {}
 func (MatchHopLimit255) isStmt()        {}
+func (MatchDays) isStmt()               {}
+func (MatchHours) isStmt()              {}
 func (MatchNeighbourDiscovery) isStmt() {}
 func (VmapProtoPort) isStmt()           {}
 func (VmapAddrProtoPort) isStmt()       {}

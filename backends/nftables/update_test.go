@@ -302,7 +302,7 @@ func TestUpdateKeepsState(t *testing.T) {
 		limit.Chains = slices.Clone(same.Chains)
 		chain := *limit.Chains[2]
 		chain.Rules = slices.Clone(chain.Rules)
-		chain.Rules[0] = &Rule{Stmts: []Stmt{MeterConnections{V4, "conns4", 30}, Verdict{Goto, "denied"}}}
+		chain.Rules[0] = &Rule{Stmts: []Stmt{MeterConnections{V4, 0, "conns4", 30}, Verdict{Goto, "denied"}}}
 		limit.Chains[2] = &chain
 		if _, err := update(c, &limit, DumpOptions{}); err != nil {
 			return err

@@ -324,6 +324,10 @@ func (v *validator) stmt(in *ruleContext, s Stmt) error {
 		return in.needL4("tcp")
 	case MatchHopLimit255:
 		return familyKnown(in, s.Family)
+	case MatchDays:
+		return s.check()
+	case MatchHours:
+		return s.check()
 	case MatchNeighbourDiscovery:
 		return errors.Join(in.needFamily(V6), in.needL4("ipv6-icmp"))
 	case VmapProtoPort:
@@ -337,14 +341,14 @@ func (v *validator) stmt(in *ruleContext, s Stmt) error {
 	case VmapFamily:
 		return v.wantSet(s.Map, setIs{key: []KeyType{NFProto}, verdict: true})
 	case MeterConnections:
-		if err := v.meter(in, s.Family, s.Set); err != nil {
+		if err := v.meter(in, s.Family, s.Bits, s.Set); err != nil {
 			return err
 		}
 		if v.sets[s.Set].Timeout != 0 {
 			return fmt.Errorf("set %q is used with ct count and must have no timeout: the kernel refuses it", s.Set)
 		}
 	case MeterRate:
-		if err := v.meter(in, s.Family, s.Set); err != nil {
+		if err := v.meter(in, s.Family, s.Bits, s.Set); err != nil {
 			return err
 		}
 		return checkRate(s.Rate)
@@ -423,7 +427,27 @@ func (v *validator) wantSet(name string, want setIs) error {
 	return nil
 }
 
-func (v *validator) meter(in *ruleContext, f Family, set string) error {
+// check reports a range of days that the kernel does not have, or that says
+// nothing.
+func (m MatchDays) check() error {
+	if m.From > m.To || m.To > 6 || m.From == 0 && m.To == 6 {
+		return fmt.Errorf("the days %d-%d are no part of a week", m.From, m.To)
+	}
+	return nil
+}
+
+// check reports a range of seconds that no day has.
+func (m MatchHours) check() error {
+	if m.From >= m.To || m.To >= 86400 {
+		return fmt.Errorf("the seconds %d-%d are no part of a day", m.From, m.To)
+	}
+	return nil
+}
+
+func (v *validator) meter(in *ruleContext, f Family, bits uint8, set string) error {
+	if f == 0 && bits != 0 || f == V4 && bits > 32 || f == V6 && bits > 128 {
+		return fmt.Errorf("no address of family %d has %d bits", f, bits)
+	}
 	key := InetProto
 	if f != 0 {
 		key = addrType(f)
