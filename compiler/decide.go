@@ -18,6 +18,7 @@ type Packet struct {
 	// for multicast and link-local sources and as 64 otherwise.
 	HopLimit    uint8
 	Established bool // conntrack knows the conversation
+	At          ir.Moment
 }
 
 // Decision is what a point does with a packet, and why.
@@ -31,6 +32,9 @@ type Decision struct {
 	// decision about one packet leaves rates and counts out.
 	Limits []*ir.Limit
 	Reason string // one sentence
+	// Observed is set where the policy denies and the point only says so: the
+	// verdict is then that the packet is left untouched.
+	Observed bool
 }
 
 // Decide judges a packet on one hook of a point, exactly as [ir.Guard] says.
@@ -38,7 +42,12 @@ type Decision struct {
 func Decide(p *ir.Policy, pt *ir.Point, hook ir.Hook, pkt Packet) Decision {
 	for _, g := range p.Guards {
 		if g.Point == pt && g.Hook == hook {
-			return decideGuard(g, pkt)
+			d := decideGuard(g, pkt)
+			if d.Verdict == ir.Deny && pt.Observe != "" {
+				d.Verdict, d.Observed = ir.Untouched, true
+				d.Reason = "it would be denied (" + d.Reason + "), and the point only observes until " + pt.Observe
+			}
+			return d
 		}
 	}
 	return Decision{Verdict: ir.Untouched, Reason: "no packet filter judges this hook"}
@@ -126,6 +135,9 @@ func matches(m ir.Match, pkt Packet) bool {
 		return false
 	}
 	if m.DstPorts != nil && !portIn(m.DstPorts, pkt.Proto, pkt.DstPort) {
+		return false
+	}
+	if !m.During.Holds(pkt.At) {
 		return false
 	}
 	if m.HopLimit255 && pkt.hopLimit() != 255 {

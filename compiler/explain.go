@@ -33,6 +33,15 @@ type Explanation struct {
 	Verdict ir.Verdict // Deny if any hop denies, else Allow if any allows, else Untouched
 }
 
+// Meant is the verdict that the policy states: Verdict, or Deny where a point
+// that only observes lets pass what it would deny.
+func (ex Explanation) Meant() ir.Verdict {
+	if slices.ContainsFunc(ex.Hops, func(h Hop) bool { return h.Decision.Observed }) {
+		return ir.Deny
+	}
+	return ex.Verdict
+}
+
 // Explain follows the first packet of a conversation: out of the machine that
 // opens it, through every gateway between the two networks, into the machine
 // that it is for. Which interface a packet uses follows from what the points
@@ -138,13 +147,23 @@ func ifaceTo(pt *ir.Point, a netip.Addr) string {
 //
 //	tcp 203.0.113.9 -> chat:5269
 //	udp fe80::1 -> [ff02::fb]:5353
+//	tcp ops -> chat:22 at mon 09:00
 //
 // The destination is an address, or the name of a server or point, which stands
 // for each of its addresses of the source's family. The source may be an
 // address or the name of a network, server or point, which stands for its first
-// address of each family.
+// address of each family. Without a day and time, in UTC, there is a packet for
+// every part of the week that the policy distinguishes.
 func ParsePackets(p *ir.Policy, s string) ([]Packet, error) {
 	f := strings.Fields(strings.ReplaceAll(s, "->", " -> "))
+	moments := p.Moments()
+	if len(f) == 7 && f[4] == "at" {
+		m, ok := ir.ParseMoment(f[5], f[6])
+		if !ok {
+			return nil, fmt.Errorf("%q is no day and time: write them as 'at mon 09:00', in UTC", f[5]+" "+f[6])
+		}
+		f, moments = f[:4], []ir.Moment{m}
+	}
 	if len(f) != 4 || f[2] != "->" {
 		return nil, fmt.Errorf("%q is not a packet: write it as 'tcp 203.0.113.9 -> chat:5269'", s)
 	}
@@ -168,7 +187,9 @@ func ParsePackets(p *ir.Policy, s string) ([]Packet, error) {
 	for _, src := range srcs {
 		for _, dst := range dsts {
 			if src.Is4() == dst.Is4() {
-				pkts = append(pkts, Packet{Proto: proto, Src: src, Dst: dst, DstPort: port})
+				for _, m := range moments {
+					pkts = append(pkts, Packet{Proto: proto, Src: src, Dst: dst, DstPort: port, At: m})
+				}
 			}
 		}
 	}
@@ -271,9 +292,15 @@ func RunTests(p *ir.Policy) []TestResult {
 	return rs
 }
 
-// runTest judges one expectation; it stops at the first packet that contradicts it.
+// runTest judges one expectation; it stops at the first packet that contradicts
+// it. What a point only observes counts as denied: the test is about what the
+// policy states.
 func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
 	r := TestResult{Test: t, OK: true}
+	moments := p.Moments()
+	if t.At != nil {
+		moments = []ir.Moment{*t.At}
+	}
 	ports := portsOf(p, t)
 	for _, dst := range testTargets(t) {
 		own := machineAt(p, dst)
@@ -282,15 +309,17 @@ func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
 				continue // a machine reaches itself over the loopback interface
 			}
 			for _, port := range ports {
-				ex := Explain(p, Packet{Proto: t.Proto, Src: src, Dst: dst, DstPort: port})
-				if t.Kind == ir.ExpectAllow && t.From.Any && deniedAsBogon(ex) {
-					continue // `any` that may pass is every source that can exist
-				}
-				r.Packets++
-				if (t.Kind == ir.ExpectDeny) != (ex.Verdict == ir.Deny) {
-					r.OK = false
-					r.Witness = &ex
-					return r
+				for _, at := range moments {
+					ex := Explain(p, Packet{Proto: t.Proto, Src: src, Dst: dst, DstPort: port, At: at})
+					if t.Kind == ir.ExpectAllow && t.From.Any && deniedAsBogon(ex) {
+						continue // `any` that may pass is every source that can exist
+					}
+					r.Packets++
+					if (t.Kind == ir.ExpectDeny) != (ex.Meant() == ir.Deny) {
+						r.OK = false
+						r.Witness = &ex
+						return r
+					}
 				}
 			}
 		}
@@ -300,7 +329,7 @@ func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
 
 func deniedAsBogon(ex Explanation) bool {
 	for _, h := range ex.Hops {
-		if h.Decision.Verdict == ir.Deny {
+		if h.Decision.Verdict == ir.Deny || h.Decision.Observed {
 			return h.Decision.Entry != nil && h.Decision.Entry.ID == "bogons"
 		}
 	}
@@ -476,7 +505,10 @@ func testFindings(p *ir.Policy) []diag.Finding {
 		w := r.Witness
 		f := diag.New("test-failed", r.Test.Origin.Span, fmt.Sprintf(
 			"test %q: %s %s -> %s is %s", r.Test.Name, w.Packet.Proto, w.Packet.Src,
-			netip.AddrPortFrom(w.Packet.Dst, w.Packet.DstPort), w.Verdict.Past()))
+			netip.AddrPortFrom(w.Packet.Dst, w.Packet.DstPort), w.Meant().Past()))
+		if len(p.Windows) > 0 {
+			f.Summary += " at " + w.Packet.At.String()
+		}
 		for _, h := range w.Hops {
 			if e := h.Decision.Entry; e != nil && e.Origin.Span.IsValid() {
 				f.Labels = append(f.Labels, diag.Label{Span: e.Origin.Span, Text: h.String()})

@@ -27,6 +27,15 @@ func place(p *ir.Policy) []diag.Finding {
 		pl.bogons = pl.bogonSet()
 		p.Guards = append(p.Guards, pl.guards()...)
 	}
+	for _, g := range p.Guards {
+		for _, s := range g.Services {
+			for _, e := range s.Entries {
+				if e.Flow != nil && e.Flow.Terms != nil && e.Flow.Terms.During != nil {
+					e.Match.During, e.Early = e.Flow.Terms.During, false
+				}
+			}
+		}
+	}
 	var fs []diag.Finding
 	for _, f := range p.Flows {
 		if held[f] || staysWithin(p, f) {

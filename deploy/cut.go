@@ -66,12 +66,12 @@ func (c Cut) String() string {
 }
 
 // cuts lists the sessions that the wanted policy denies and the applied one
-// does not, most telling first: the caller's own session, then by address.
-func cuts(sessions []Session, w *Wanted, applied *record, allow []cutSpec) []Cut {
+// does not, at that minute, most telling first: the caller's own session, then by address.
+func cuts(sessions []Session, w *Wanted, applied *record, allow []cutSpec, at ir.Moment) []Cut {
 	var found []Cut
 	for _, s := range sessions {
-		c, denied := judge(w.Policy, w.Point, s)
-		if !denied || deniedBefore(applied, s) {
+		c, denied := judge(w.Policy, w.Point, s, at)
+		if !denied || deniedBefore(applied, s, at) {
 			continue
 		}
 		c.Allowed = slices.ContainsFunc(allow, func(a cutSpec) bool { return a.covers(s) })
@@ -99,9 +99,9 @@ func compareBool(a, b bool) int {
 
 // judge asks the policy about a session as if it were opened now, and about the
 // packets that answer it.
-func judge(p *ir.Policy, pt *ir.Point, s Session) (Cut, bool) {
-	opening := compiler.Packet{Proto: ir.TCP, Src: s.Local.Addr(), Dst: s.Remote.Addr(), SrcPort: s.Local.Port(), DstPort: s.Remote.Port(), Oif: s.Interface}
-	answer := compiler.Packet{Proto: ir.TCP, Src: s.Remote.Addr(), Dst: s.Local.Addr(), SrcPort: s.Remote.Port(), DstPort: s.Local.Port(), Iif: s.Interface, Established: true}
+func judge(p *ir.Policy, pt *ir.Point, s Session, at ir.Moment) (Cut, bool) {
+	opening := compiler.Packet{Proto: ir.TCP, Src: s.Local.Addr(), Dst: s.Remote.Addr(), SrcPort: s.Local.Port(), DstPort: s.Remote.Port(), Oif: s.Interface, At: at}
+	answer := compiler.Packet{Proto: ir.TCP, Src: s.Remote.Addr(), Dst: s.Local.Addr(), SrcPort: s.Remote.Port(), DstPort: s.Local.Port(), Iif: s.Interface, Established: true, At: at}
 	first, second := ir.Output, ir.Input
 	if s.Inbound {
 		opening, answer = answer, opening
@@ -125,7 +125,7 @@ func judge(p *ir.Policy, pt *ir.Point, s Session) (Cut, bool) {
 	return Cut{}, false
 }
 
-func deniedBefore(applied *record, s Session) bool {
+func deniedBefore(applied *record, s Session, at ir.Moment) bool {
 	if applied == nil {
 		return false
 	}
@@ -137,7 +137,7 @@ func deniedBefore(applied *record, s Session) bool {
 	if !ok {
 		return false
 	}
-	_, denied := judge(p, pt, s)
+	_, denied := judge(p, pt, s, at)
 	return denied
 }
 

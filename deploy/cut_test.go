@@ -135,7 +135,7 @@ func TestCuts(t *testing.T) {
 		}
 		return strings.Join(out, "\n")
 	}
-	got := text(cuts(sessions, a, nil, nil))
+	got := text(cuts(sessions, a, nil, nil, ir.Moment{}))
 	want := `to 192.0.2.98:5269 from 192.0.2.10:40001: no statement allows it (policy.xfw:18 federation of chat)
 from 203.0.113.9:40000 to 192.0.2.10:5222: denied by the policy (policy.xfw:23 deny network drop)`
 	if got != want {
@@ -147,7 +147,7 @@ from 203.0.113.9:40000 to 192.0.2.10:5222: denied by the policy (policy.xfw:23 d
 		t.Fatal(err)
 	}
 	applied := built.record(&writer{}, ThisMachine().Now().Wall)
-	got = text(cuts(sessions, b, applied, nil))
+	got = text(cuts(sessions, b, applied, nil, ir.Moment{}))
 	want = `from 192.0.2.50:40000 to 192.0.2.10:5222: no statement allows it (policy.xfw:4 server chat)`
 	if got != want {
 		t.Errorf("from A to B:\n%s\nwant\n%s", got, want)
@@ -156,7 +156,7 @@ from 203.0.113.9:40000 to 192.0.2.10:5222: denied by the policy (policy.xfw:23 d
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cs := cuts(sessions, b, applied, allow); len(cs) != 1 || !cs[0].Allowed {
+	if cs := cuts(sessions, b, applied, allow, ir.Moment{}); len(cs) != 1 || !cs[0].Allowed {
 		t.Errorf("with the loss accepted: %+v", cs)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"xfwc/backends/nftables"
+	"xfwc/compiler/ir"
 )
 
 // fakeOptions are for a fake machine and a new state directory. Its guard is
@@ -519,8 +520,8 @@ func TestRecordRoundTrip(t *testing.T) {
 		for _, from := range []string{"192.0.2.50", "203.0.113.9", "192.0.2.99", "2001:db8:bad::1", "198.51.100.7"} {
 			for _, port := range []uint16{22, 5222, 5269, 5347} {
 				s := Session{Local: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), port), Remote: netip.AddrPortFrom(netip.MustParseAddr(from), 40000), Inbound: true}
-				c1, d1 := judge(w.Policy, w.Point, s)
-				c2, d2 := judge(p, pt, s)
+				c1, d1 := judge(w.Policy, w.Point, s, ir.Moment{})
+				c2, d2 := judge(p, pt, s, ir.Moment{})
 				if d1 != d2 || c1.String() != c2.String() {
 					t.Errorf("%s to %d: %v %v, recorded %v %v", from, port, d1, c1, d2, c2)
 				}

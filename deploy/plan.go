@@ -265,7 +265,7 @@ func makePlan(m Reader, sit *situation, w *wanted, allow []cutSpec) (*Plan, erro
 	if err != nil {
 		return nil, err
 	}
-	p.Cuts = cuts(sessions, w.Wanted, sit.applied, allow)
+	p.Cuts = cuts(sessions, w.Wanted, sit.applied, allow, ir.MomentOf(sit.now.Wall))
 	foreign, err := m.ForeignBaseChains()
 	if err != nil {
 		return nil, kernelError("read the tables beside", err)

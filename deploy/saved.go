@@ -284,7 +284,7 @@ func (l *addrSetList) UnmarshalJSON(b []byte) error {
 // saveGuards copies what the point decides, without the flows, which decide
 // nothing.
 func saveGuards(p *ir.Policy, pt *ir.Point) savedGuards {
-	saved := savedGuards{Point: &ir.Point{Name: pt.Name, Role: pt.Role, Exclusive: pt.Exclusive}}
+	saved := savedGuards{Point: &ir.Point{Name: pt.Name, Role: pt.Role, Exclusive: pt.Exclusive, Observe: pt.Observe}}
 	seen := map[*ir.AddrSet]int{}
 	// ref stands for a set by its place in Sets.
 	ref := func(s *ir.AddrSet) *ir.AddrSet {

@@ -39,9 +39,9 @@ func warmRuleset() *nftables.Ruleset {
 // first: so it is judged when the kernel did not track the session before. A
 // session that the machine opened and in which the other side speaks next looks
 // like one that the other side opens.
-func endangered(p *ir.Policy, pt *ir.Point, s Session) bool {
-	in := compiler.Packet{Proto: ir.TCP, Src: s.Remote.Addr(), Dst: s.Local.Addr(), SrcPort: s.Remote.Port(), DstPort: s.Local.Port(), Iif: s.Interface}
-	out := compiler.Packet{Proto: ir.TCP, Src: s.Local.Addr(), Dst: s.Remote.Addr(), SrcPort: s.Local.Port(), DstPort: s.Remote.Port(), Oif: s.Interface}
+func endangered(p *ir.Policy, pt *ir.Point, s Session, at ir.Moment) bool {
+	in := compiler.Packet{Proto: ir.TCP, Src: s.Remote.Addr(), Dst: s.Local.Addr(), SrcPort: s.Remote.Port(), DstPort: s.Local.Port(), Iif: s.Interface, At: at}
+	out := compiler.Packet{Proto: ir.TCP, Src: s.Local.Addr(), Dst: s.Remote.Addr(), SrcPort: s.Local.Port(), DstPort: s.Remote.Port(), Oif: s.Interface, At: at}
 	return compiler.Decide(p, pt, ir.Input, in).Verdict == ir.Deny || compiler.Decide(p, pt, ir.Output, out).Verdict == ir.Deny
 }
 
@@ -52,7 +52,8 @@ func (ap *applying) warmUp(sit *situation) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	sessions = slices.DeleteFunc(sessions, func(s Session) bool { return !endangered(ap.wanted.Policy, ap.wanted.Point, s) })
+	now := ir.MomentOf(ap.m.Now().Wall)
+	sessions = slices.DeleteFunc(sessions, func(s Session) bool { return !endangered(ap.wanted.Policy, ap.wanted.Point, s, now) })
 	if len(sessions) == 0 {
 		return false, nil
 	}

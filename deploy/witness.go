@@ -143,7 +143,7 @@ func (d decisions) find(g *ir.Guard, s *ir.ServiceGuard, e *ir.Entry, c Change) 
 				if src.Is4() != dst.Is4() || src == dst {
 					continue
 				}
-				pkt := compiler.Packet{Proto: port.Proto, Src: src, Dst: dst, DstPort: port.From, Iif: first(e.Match.Iif), Oif: first(e.Match.Oif)}
+				pkt := compiler.Packet{Proto: port.Proto, Src: src, Dst: dst, DstPort: port.From, Iif: first(e.Match.Iif), Oif: first(e.Match.Oif), At: start(e.Match.During)}
 				got := compiler.Decide(d.policy, d.point, g.Hook, pkt)
 				if got.Entry == e || c.Kind == "element" && c.Class == Foreign && got.Service == s {
 					return fmt.Sprintf("%s %s -> %s", pkt.Proto, src, netip.AddrPortFrom(dst, port.From)), true
@@ -176,6 +176,18 @@ func some(s *ir.AddrSet) []netip.Addr {
 		}
 	}
 	return out
+}
+
+// start is a minute of the window.
+func start(w *ir.Window) ir.Moment {
+	if w != nil {
+		for d, on := range w.Spans[0].Days {
+			if on {
+				return ir.Moment{Day: d, Minute: w.Spans[0].From}
+			}
+		}
+	}
+	return ir.Moment{}
 }
 
 func first(names []string) string {

@@ -59,7 +59,7 @@ func Build(p *ir.Policy, pt *ir.Point) (*Ruleset, []ir.LedgerEntry) {
 	b := &builder{
 		r:       &Ruleset{Comment: "policy " + p.Name + ", point " + pt.Name},
 		observe: pt.Observe != "",
-		sets: map[string]any{}, counters: map[string]bool{}, chains: map[string]*Chain{},
+		sets:    map[string]any{}, counters: map[string]bool{}, chains: map[string]*Chain{},
 	}
 	var bases []*Chain
 	// Who only observes would say twice what the early chain denies.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ and prints what each decides and by which policy line.
 FROM is an address, or the name of a network, server or point. TO is an address,
 or the name of a server or point. A name stands for an address of each family,
 so one question can have several answers. IPv6 addresses with a port are written
-in brackets.`,
+in brackets. Where the policy has windows, the answer is given for every part of
+the week; "at mon 09:00" behind the packet asks for one minute, in UTC.`,
 		Example: `  xfwc explain policy.xfw 'tcp 203.0.113.9 -> chat:5269'
   xfwc explain policy.xfw 'tcp 2001:db8::9 -> [2001:db8:0:d::10]:5222'`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -44,8 +46,16 @@ in brackets.`,
 			return err
 		}
 		var answers []explained
+		timed := len(src.policy.Windows) > 0
 		for _, p := range packets {
-			answers = append(answers, explainPacket(compiler.Explain(src.policy, p)))
+			a := explainPacket(compiler.Explain(src.policy, p))
+			if n := len(answers); n > 0 && a.same(answers[n-1]) {
+				continue // nothing changes at this minute
+			}
+			if timed {
+				a.At = p.At.String()
+			}
+			answers = append(answers, a)
 		}
 		if format.value == "json" {
 			return writeJSON(s.out, answers)
@@ -65,7 +75,8 @@ in brackets.`,
 
 // explained is the answer about one packet.
 type explained struct {
-	Packet  string         `json:"packet"` // as explain takes it
+	Packet  string         `json:"packet"`       // as explain takes it
+	At      string         `json:"at,omitempty"` // from when on, in UTC; only where the policy has windows
 	Verdict string         `json:"verdict"`
 	Path    []explainedHop `json:"path"`
 }
@@ -106,9 +117,19 @@ func explainPacket(ex compiler.Explanation) explained {
 	return a
 }
 
+// same reports whether both answers are the same but for their time.
+func (a explained) same(b explained) bool {
+	a.At, b.At = "", ""
+	return reflect.DeepEqual(a, b)
+}
+
 func (a explained) print(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", a.Packet, a.Verdict)
+	b.WriteString(a.Packet)
+	if a.At != "" {
+		fmt.Fprintf(&b, " from %s UTC on", a.At)
+	}
+	fmt.Fprintf(&b, ": %s\n", a.Verdict)
 	if len(a.Path) == 0 {
 		b.WriteString("  no point of the policy is on the path\n")
 	}
@@ -146,6 +167,9 @@ func limitText(l *ir.Limit) string {
 	key := "global"
 	if l.Key != ir.Global {
 		key = "per " + string(l.Key)
+		if l.Key == ir.PerPrefix {
+			key += fmt.Sprintf(" %d/%d", l.Prefix4, l.Prefix6)
+		}
 	}
 	s := fmt.Sprintf("limit %s %d %s", l.Kind, l.Count, key)
 	if l.Kind == ir.Attempts {

@@ -1,6 +1,13 @@
 package ir
 
-import "xfwc/lang/diag"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"xfwc/lang/diag"
+)
 
 // What statements say beyond the packets that they allow or deny: names for
 // things inside a stream, settings that a server has to have, and who answers
@@ -52,6 +59,43 @@ func (s WindowSpan) Meets(o WindowSpan) bool {
 type Moment struct {
 	Day    int    // 0 is Monday
 	Minute uint16 // after midnight
+}
+
+// MomentOf is the minute of the week, in UTC, that a time lies in.
+func MomentOf(t time.Time) Moment {
+	t = t.UTC()
+	return Moment{Day: (int(t.Weekday()) + 6) % 7, Minute: uint16(t.Hour()*60 + t.Minute())}
+}
+
+// ParseMoment reads a day and a time, such as "mon" and "09:00".
+func ParseMoment(day, clock string) (Moment, bool) {
+	d := slices.Index(weekdays[:], day)
+	t, err := time.Parse("15:04", clock)
+	return Moment{Day: d, Minute: uint16(t.Hour()*60 + t.Minute())}, d >= 0 && err == nil && len(clock) == len("15:04")
+}
+
+var weekdays = [7]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+
+// String is the moment as [ParseMoment] reads it: "mon 09:00".
+func (m Moment) String() string {
+	return fmt.Sprintf("%s %02d:%02d", weekdays[m.Day], m.Minute/60, m.Minute%60)
+}
+
+// Moments are the minutes at which a policy can begin to judge otherwise, in
+// order, the first of the week among them. Between two of them nothing changes.
+func (p *Policy) Moments() []Moment {
+	ms := []Moment{{}}
+	for _, w := range p.Windows {
+		for _, s := range w.Spans {
+			for d, on := range s.Days {
+				if on {
+					ms = append(ms, Moment{d, s.From}, Moment{(d + int(s.To/1440)) % 7, s.To % 1440})
+				}
+			}
+		}
+	}
+	slices.SortFunc(ms, func(a, b Moment) int { return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Minute, b.Minute)) })
+	return slices.Compact(ms)
 }
 
 // Holds reports whether m lies in the window; a nil window always holds.

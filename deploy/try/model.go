@@ -2,6 +2,7 @@ package try
 
 import (
 	"fmt"
+	"time"
 
 	"xfwc/compiler"
 	"xfwc/compiler/ir"
@@ -18,7 +19,7 @@ func (b *Bed) Judge(p *ir.Policy, k Packet) (compiler.Explanation, error) {
 		return ex, err
 	}
 	hops := int(k.hopLimit())
-	ex.Packet = compiler.Packet{Proto: k.Proto, Src: k.Src, Dst: k.Dst, SrcPort: k.SrcPort, DstPort: k.Port, HopLimit: k.hopLimit()}
+	ex.Packet = compiler.Packet{Proto: k.Proto, Src: k.Src, Dst: k.Dst, SrcPort: k.SrcPort, DstPort: k.Port, HopLimit: k.hopLimit(), At: ir.MomentOf(time.Now())}
 	judge := func(at int, hook ir.Hook, iif, oif string) {
 		q := ex.Packet
 		q.Iif, q.Oif, q.HopLimit = iif, oif, uint8(max(hops, 1))
