@@ -14,8 +14,8 @@ func TestDefaults(t *testing.T) {
 		software, version, service, want string // want: ports, transport and bind
 	}{
 		{"prosody", "0.12", "clients", "tcp/5222 starttls-required any"},
-		{"prosody", "13.0", "http", "tcp/5280 clear loopback"},
-		{"prosody", "13.0", "component", "tcp/5347 clear loopback"},
+		{"prosody", "13.0", "http", "tcp/5280 clear loopback off"},
+		{"prosody", "13.0", "component", "tcp/5347 clear loopback off"},
 		{"prosody", "13.0", "clients-tls", ""},
 		{"ejabberd", "24.10", "stun", "udp/3478 clear any"},
 		{"ejabberd", "23.01", "stun", "udp/3478 clear any"},
@@ -25,6 +25,15 @@ func TestDefaults(t *testing.T) {
 		{"ejabberd", "24.12", "admin", "tcp/5280 clear any, tcp/5443 tls any"},
 		{"ejabberd", "24.12", "component", ""},
 		{"openfire", "4.7", "federation-tls", "tcp/5270 tls any"},
+		{"openfire", "5.0", "cluster", "tcp/5701-5800 clear any off"},
+		{"tigase", "8.0", "websocket", "tcp/5290 clear any"},
+		{"tigase", "8.4", "websocket-tls", "tcp/5291 tls any off"},
+		{"tigase", "8", "admin", "tcp/8080 clear any"},
+		{"tigase", "8.4.0", "upload", "tcp/8080 clear any"},
+		{"mongooseim", "6.2.1", "metrics", ""},
+		{"mongooseim", "6.3", "metrics", "tcp/9091 clear v4"},
+		{"mongooseim", "6.3.0", "admin", "tcp/5541 clear v4, tcp/5551 clear loopback, tcp/8088 clear loopback"},
+		{"metronome", "4.0.5", "component", "tcp/5347 clear any off"},
 		{"openfire", "5.0", "component", "tcp/5275 clear any"},
 		{"openfire", "5.1.1", "admin", "tcp/9090 clear any, tcp/9091 tls any"},
 	}
@@ -36,7 +45,11 @@ func TestDefaults(t *testing.T) {
 		var got []string
 		for _, l := range ls {
 			if l.Service == tt.service {
-				got = append(got, fmt.Sprintf("%s/%d %s %s", l.Port.Proto, l.Port.From, l.Transport, l.Bind))
+				off := ""
+				if l.Off {
+					off = " off"
+				}
+				got = append(got, fmt.Sprintf("%s %s %s%s", ir.Ports([]ir.PortSpan{l.Port}), l.Transport, l.Bind, off))
 			}
 		}
 		if s := strings.Join(got, ", "); s != tt.want {
@@ -53,11 +66,11 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestDefaultRows(t *testing.T) {
+func TestListenerRows(t *testing.T) {
 	if !slices.IsSorted(Software()) {
 		t.Errorf("Software() is not sorted: %v", Software())
 	}
-	for _, r := range defaultRows {
+	for _, r := range listenerRows {
 		if !slices.Contains(Software(), r.software) {
 			t.Errorf("%s has rows and no range of versions", r.software)
 		}
@@ -65,27 +78,53 @@ func TestDefaultRows(t *testing.T) {
 			t.Errorf("%s %s has no source", r.software, r.service)
 		}
 		if !slices.Contains([]string{"starttls-required", "starttls-optional", "tls", "clear"}, r.transport) ||
-			!slices.Contains([]string{"any", "loopback"}, r.bind) || r.port == 0 {
+			!slices.Contains([]string{"any", "v4", "loopback"}, strings.TrimSuffix(r.bind, " off")) ||
+			!slices.Contains(serviceNames, r.service) {
 			t.Errorf("%s %s: %+v", r.software, r.service, r)
 		}
+		mustPorts(r.port)
 		for _, v := range []string{r.since, r.until} {
 			if v != "" {
 				mustVersion(v)
 			}
 		}
 	}
-	// Every product has the services that statements need.
 	for _, s := range softwareRanges {
-		ls, ok := Defaults(s.name, s.last)
-		if !ok {
-			t.Fatalf("%s %s is not known", s.name, s.last)
-		}
-		for _, service := range []string{"clients", "federation", "http", "https", "admin"} {
-			if !slices.ContainsFunc(ls, func(l ir.Listener) bool { return l.Service == service }) {
-				t.Errorf("%s has no listener for %s", s.name, service)
+		for _, version := range rowVersions(s) {
+			ls, ok := Defaults(s.name, version)
+			if !ok {
+				t.Fatalf("%s %s is not known", s.name, version)
+			}
+			seen := map[string]bool{}
+			for _, l := range ls {
+				key := l.Service + " " + ir.Ports([]ir.PortSpan{l.Port})
+				if seen[key] {
+					t.Errorf("%s %s has two rows for %s", s.name, version, key)
+				}
+				seen[key] = true
+			}
+			// Every product has the services that statements need.
+			for _, service := range []string{"clients", "federation", "http", "admin"} {
+				if !slices.ContainsFunc(ls, func(l ir.Listener) bool { return l.Service == service }) {
+					t.Errorf("%s %s has no listener for %s", s.name, version, service)
+				}
 			}
 		}
 	}
+}
+
+// rowVersions are the versions at which the rows of a product change, with the
+// first and the last one known.
+func rowVersions(s softwareRange) []string {
+	versions := []string{s.first, s.last}
+	for _, r := range listenerRows {
+		for _, v := range []string{r.since, r.until} {
+			if r.software == s.name && v != "" && !slices.Contains(versions, v) {
+				versions = append(versions, v)
+			}
+		}
+	}
+	return versions
 }
 
 func TestVersionOrder(t *testing.T) {

@@ -173,7 +173,7 @@ func (s *state) target(t *lang.Target) *target {
 func (s *state) serviceOf(t *lang.Target, srv *ir.Server, out *target) *target {
 	service := t.Service.Text
 	switch service {
-	case "clients", "federation":
+	case "clients", "federation", "websocket":
 		out.ports = slices.Concat(servicePorts(srv, service), servicePorts(srv, service+"-tls"))
 	case "component":
 		if t.Component == nil {
@@ -203,7 +203,9 @@ func (s *state) serviceOf(t *lang.Target, srv *ir.Server, out *target) *target {
 			}
 		}
 		if out.ports == nil {
-			out.ports = slices.Concat(servicePorts(srv, "http"), servicePorts(srv, "https"))
+			for _, service := range []string{"http", "https", "websocket", "websocket-tls"} {
+				out.ports = append(out.ports, servicePorts(srv, service)...)
+			}
 		}
 	default:
 		out.ports = servicePorts(srv, service)

@@ -137,8 +137,8 @@ func (s *state) feed(d *lang.NetworkDecl, set *ir.AddrSet) {
 
 // serviceNames are what a server can be stated to listen for.
 var serviceNames = []string{
-	"admin", "clients", "clients-tls", "cluster", "component", "component-tls", "federation", "federation-tls",
-	"http", "https", "mqtt", "proxy65", "stun",
+	"admin", "clients", "clients-tls", "cluster", "component", "component-tls", "debug", "federation", "federation-tls",
+	"graphql", "http", "https", "jmx", "metrics", "mqtt", "proxy65", "stun", "upload", "websocket", "websocket-tls",
 }
 
 // serviceProto is the transport protocol of a service by its nature.
@@ -154,7 +154,7 @@ func serviceTransport(service string) string {
 	switch service {
 	case "clients", "federation":
 		return "starttls-required"
-	case "clients-tls", "federation-tls", "component-tls", "https":
+	case "clients-tls", "federation-tls", "component-tls", "https", "websocket-tls":
 		return "tls"
 	}
 	return "clear"

@@ -26,11 +26,14 @@ func (p *Policy) Dump() []byte {
 			d.line("  config %q", s.Config)
 		}
 		for _, l := range s.Listeners {
-			stated := ""
-			if l.Stated {
-				stated = " stated"
+			more := ""
+			if l.Off {
+				more = " off"
 			}
-			d.line("  %s %s %s bind %s%s", l.Service, Ports([]PortSpan{l.Port}), l.Transport, l.Bind, stated)
+			if l.Stated {
+				more += " stated"
+			}
+			d.line("  %s %s %s bind %s%s", l.Service, Ports([]PortSpan{l.Port}), l.Transport, l.Bind, more)
 		}
 	}
 	for _, pt := range p.Points {

@@ -146,6 +146,7 @@ type Listener struct {
 	Stated    bool   // stated in the policy rather than a default
 	Transport string // what the default is: "starttls-required", "starttls-optional", "tls", "clear"
 	Bind      string // what it is bound to by default: "any", "loopback", "v4"
+	Off       bool   // nothing listens before the server's configuration asks for it
 	Source    string // where the default is documented
 }
 
