@@ -19,7 +19,7 @@ test: setup ## set up, then run every test; skips are listed at the end
 golden: ## rewrite every golden file from what the code gives now, then look at git diff
 	XFWC_UPDATE=1 go test -count=1 ./...
 
-fuzz: ## run every fuzz target; FUZZTIME=2m for the parser and the formatter
+fuzz: ## run every fuzz target; FUZZTIME=2m for parser, formatter and SARIF
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 bench: ## run the benchmarks and print their figures

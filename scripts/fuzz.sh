@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every fuzz target of the module: the parser and the formatter for
+# Runs every fuzz target of the module: parser, formatter and SARIF writer for
 # FUZZTIME (2m), the others for FUZZSHORT (10s). A crash leaves its input under
 # testdata/fuzz, to be committed with the mend.
 set -u
@@ -19,7 +19,7 @@ failed=
 for package in $(go list ./...); do
 	for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz'); do
 		case "$target" in
-		FuzzParse | FuzzFormat) time=$FUZZTIME ;;
+		FuzzParse | FuzzFormat | FuzzSARIF) time=$FUZZTIME ;;
 		*) time=$FUZZSHORT ;;
 		esac
 		if fuzz "$package" "$target" "$time"; then

@@ -62,7 +62,7 @@ func (s *session) printFindings(format string, src *source) error {
 	case "json":
 		return diag.RenderJSON(s.out, src.findings)
 	case "sarif":
-		return diag.RenderSARIF(s.out, src.findings)
+		return diag.RenderSARIF(s.out, src.findings, src.shown(), checkRules()...)
 	case "junit":
 		return diag.RenderJUnit(s.out, src.findings)
 	case "github":
@@ -71,6 +71,18 @@ func (s *session) printFindings(format string, src *source) error {
 	diag.RenderText(s.out, src.findings, src.shown(), s.color(s.outTerminal))
 	s.note("%s: %s", src.path, tally(src.findings))
 	return nil
+}
+
+// checkRules are the checks for a report that brings its catalogue along.
+func checkRules() []diag.Rule {
+	var rules []diag.Rule
+	for _, c := range compiler.Checks() {
+		rules = append(rules, diag.Rule{
+			Code: diag.Code{Code: c.Code, Severity: c.Severity, Title: c.Title, Remedy: c.Remedy},
+			Why:  c.Why, Reference: c.Reference,
+		})
+	}
+	return rules
 }
 
 // tally counts findings by severity, for the closing line.

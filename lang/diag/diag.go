@@ -92,6 +92,10 @@ type Finding struct {
 	Remedy    string  // what to do about it, one or two sentences
 	Reference string  // RFC, XEP or engine documentation section; may be empty
 	Waived    *Waived // set when a waive statement covers the finding
+	// Fix is the remedy as edits, where there is just one right way to mend the
+	// text and it needs no judgement: the text then says what it evidently means,
+	// or loses what has no effect. All edits belong together.
+	Fix []Edit
 }
 
 // Waived says which statement set a finding aside and why.

@@ -52,6 +52,11 @@ func findingsForTest() []Finding {
 	full := New("value-invalid", span("policy.xfw", "lax"), `"lax" is no profile`)
 	full.Remedy = "Use baseline or strict."
 	full.Reference = "SPEC.md, profiles"
+	full.Fix = []Edit{
+		{span("policy.xfw", "lax"), "baseline"},
+		{Span{span("policy.xfw", "profile").Start, span("policy.xfw", "profile").Start}, "a "},
+		{span("peers, 100%.xfw", "tls none\r\n"), ""},
+	}
 	full.Labels = []Label{
 		{span("policy.xfw", `"ünïcode 漢字"`), "the owner"},
 		{span("peers, 100%.xfw", "tls none"), "in another file"},
@@ -76,7 +81,10 @@ func findingsForTest() []Finding {
 // TestRender compares every output format with its golden.
 func TestRender(t *testing.T) {
 	fs, sources := findingsForTest(), sourcesForTest()
-	check := Code{Code: "fed-cleartext-peer", Severity: Warning, Title: "a peer without TLS", Remedy: "Ask the peer for TLS."}
+	check := Rule{
+		Code: Code{Code: "fed-cleartext-peer", Severity: Warning, Title: "a peer without TLS", Remedy: "Ask the peer for TLS."},
+		Why:  "Everybody on the way reads it.", Reference: "RFC 6120 section 5",
+	}
 	renderers := []struct {
 		golden string
 		render func(io.Writer, []Finding) error
@@ -84,7 +92,7 @@ func TestRender(t *testing.T) {
 		{"text", func(w io.Writer, fs []Finding) error { RenderText(w, fs, sources, false); return nil }},
 		{"color", func(w io.Writer, fs []Finding) error { RenderText(w, fs, sources, true); return nil }},
 		{"json", RenderJSON},
-		{"sarif", func(w io.Writer, fs []Finding) error { return RenderSARIF(w, fs, check) }},
+		{"sarif", func(w io.Writer, fs []Finding) error { return RenderSARIF(w, fs, sources, check) }},
 		{"junit", RenderJUnit},
 		{"github", RenderGitHub},
 	}
@@ -179,7 +187,7 @@ func TestReportsParse(t *testing.T) {
 	}
 
 	b.Reset()
-	if err := RenderSARIF(&b, fs); err != nil {
+	if err := RenderSARIF(&b, fs, sourcesForTest()); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "null") {
@@ -245,7 +253,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken") 
 func TestWriteErrors(t *testing.T) {
 	for name, render := range map[string]func(io.Writer, []Finding) error{
 		"json": RenderJSON, "junit": RenderJUnit, "github": RenderGitHub,
-		"sarif": func(w io.Writer, fs []Finding) error { return RenderSARIF(w, fs) },
+		"sarif": func(w io.Writer, fs []Finding) error { return RenderSARIF(w, fs, nil) },
 	} {
 		if err := render(brokenWriter{}, findingsForTest()); err == nil {
 			t.Errorf("%s: no error", name)

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/owenrumney/go-sarif/v2/sarif"
 )
@@ -37,6 +39,12 @@ type jsonFinding struct {
 	Reference string      `json:"reference,omitempty"`
 	Labels    []jsonLabel `json:"labels,omitempty"` // further places
 	Waived    *jsonWaived `json:"waived,omitempty"` // present if set aside
+	Fix       []jsonEdit  `json:"fix,omitempty"`    // edits that mend it, all of them together
+}
+
+type jsonEdit struct {
+	Span *jsonSpan `json:"span"` // of no length: a place to insert at
+	New  string    `json:"new"`  // what stands there then
 }
 
 type jsonSpan struct {
@@ -74,12 +82,14 @@ type jsonWaived struct {
 //	      "end": {"line": 3, "column": 12, "offset": 43}},
 //	    "summary": "…", "remedy": "…", "reference": "…",
 //	    "labels": [{"span": {…}, "text": "…"}],
-//	    "waived": {"span": {…}, "until": "2027-06-30", "because": "…"}
+//	    "waived": {"span": {…}, "until": "2027-06-30", "because": "…"},
+//	    "fix": [{"span": {…}, "new": "…"}]
 //	  }]
 //	}
 //
-// span, remedy, reference, labels and waived are absent where there is nothing
-// to say. Within version 1, fields are added but never renamed or removed.
+// span, remedy, reference, labels, waived and fix are absent where there is
+// nothing to say. Within version 1, fields are added but never renamed or
+// removed. docs/schema/findings.schema.json is the schema.
 func RenderJSON(w io.Writer, fs []Finding) error {
 	report := jsonReport{Version: 1, Findings: []jsonFinding{}}
 	for _, f := range sorted(fs) {
@@ -103,6 +113,9 @@ func RenderJSON(w io.Writer, fs []Finding) error {
 		if f.Waived != nil {
 			j.Waived = &jsonWaived{spanJSON(f.Waived.Span), f.Waived.Until, f.Waived.Because}
 		}
+		for _, e := range f.Fix {
+			j.Fix = append(j.Fix, jsonEdit{spanJSON(e.Span), e.New})
+		}
 		report.Findings = append(report.Findings, j)
 	}
 	return writeJSON(w, report)
@@ -123,21 +136,30 @@ func spanJSON(s Span) *jsonSpan {
 	return &jsonSpan{s.Start.Filename, pos(s.Start), pos(s.stop())}
 }
 
+// Rule describes a code in a report that brings its catalogue along.
+type Rule struct {
+	Code
+	Why       string // may be empty
+	Reference string // may be empty
+}
+
 // RenderSARIF writes findings as SARIF 2.1.0 (OASIS standard, 27 March 2020).
 // Info is the level note, and a waived finding is a result with a suppression,
-// which viewers do not count. more describes codes that are not in [Codes],
-// such as those of best-practice checks. Columns count bytes as everywhere
-// here; byteOffset and byteLength are exact for lines that are not ASCII.
-func RenderSARIF(w io.Writer, fs []Finding, more ...Code) error {
+// which viewers do not count. What can be mended mechanically has its edits as
+// fixes. Columns count characters, as the standard has no other way; for a file
+// that is not among sources they count bytes. rules describes codes that are not
+// in [Codes], such as those of best-practice checks.
+func RenderSARIF(w io.Writer, fs []Finding, sources map[string][]byte, rules ...Rule) error {
 	report, err := sarif.New(sarif.Version210)
 	if err != nil {
 		return err
 	}
-	run := sarif.NewRun(*sarif.NewSimpleTool("xfwc"))
+	t := text{sources: sources, lines: map[string][][]byte{}}
+	run := sarif.NewRun(*sarif.NewSimpleTool("xfwc")).WithColumnKind("unicodeCodePoints")
 	for _, f := range sorted(fs) {
 		rule := run.AddRule(f.Code)
 		if rule.ShortDescription == nil {
-			describe(rule, f, more)
+			describe(rule, f, rules)
 		}
 		text := clean(f.Summary)
 		if f.Remedy != "" {
@@ -148,18 +170,21 @@ func RenderSARIF(w io.Writer, fs []Finding, more ...Code) error {
 		}
 		result := run.CreateResultForRule(f.Code).WithLevel(level(f.Severity)).WithMessage(sarif.NewTextMessage(text))
 		if f.Span.IsValid() {
-			result.AddLocation(location(f.Span))
+			result.AddLocation(t.location(f.Span))
 		}
 		for _, l := range f.Labels {
 			if l.Span.IsValid() {
-				result.AddRelatedLocation(location(l.Span).WithMessage(sarif.NewTextMessage(l.Text)))
+				result.AddRelatedLocation(t.location(l.Span).WithMessage(sarif.NewTextMessage(l.Text)))
 			}
+		}
+		if fix := t.fix(f); fix != nil {
+			result.AddFix(fix)
 		}
 		if f.Waived != nil {
 			s := sarif.NewSuppression("inSource").WithStatus("accepted").
 				WithJustifcation(strings.TrimSpace(f.Waived.Because + " (until " + f.Waived.Until + ")"))
 			if f.Waived.Span.IsValid() {
-				s.WithLocation(location(f.Waived.Span))
+				s.WithLocation(t.location(f.Waived.Span))
 			}
 			result.AddSuppression(s)
 		}
@@ -179,20 +204,24 @@ func RenderSARIF(w io.Writer, fs []Finding, more ...Code) error {
 	return writeJSON(w, prune(tree))
 }
 
-// describe fills the rule of a code from the catalogue.
-func describe(rule *sarif.ReportingDescriptor, f Finding, more []Code) {
-	row, ok := CodeOf(f.Code)
-	for _, c := range more {
-		if c.Code == f.Code {
-			row, ok = c, true
-		}
-	}
-	if !ok {
-		row = Code{Code: f.Code, Severity: f.Severity, Title: f.Code, Remedy: f.Remedy}
+// describe fills the rule of a code from the catalogues.
+func describe(rule *sarif.ReportingDescriptor, f Finding, rules []Rule) {
+	row := Rule{Code: Code{Code: f.Code, Severity: f.Severity, Title: f.Code, Remedy: f.Remedy}}
+	if c, ok := CodeOf(f.Code); ok {
+		row.Code = c
+	} else if i := slices.IndexFunc(rules, func(r Rule) bool { return r.Code.Code == f.Code }); i >= 0 {
+		row = rules[i]
 	}
 	rule.WithShortDescription(sarif.NewMultiformatMessageString(row.Title))
-	if row.Remedy != "" {
-		rule.WithHelp(sarif.NewMultiformatMessageString(row.Remedy))
+	if row.Why != "" {
+		rule.WithFullDescription(sarif.NewMultiformatMessageString(row.Why))
+	}
+	help := row.Remedy
+	if row.Reference != "" {
+		help += " See " + row.Reference + "."
+	}
+	if help != "" {
+		rule.WithHelp(sarif.NewMultiformatMessageString(strings.TrimSpace(help)))
 	}
 	rule.WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(level(row.Severity)))
 }
@@ -204,15 +233,59 @@ func level(s Severity) string {
 	return s.String()
 }
 
-func location(s Span) *sarif.Location {
-	end := s.stop()
-	uri := url.URL{Path: filepath.ToSlash(s.Start.Filename)}
-	region := sarif.NewRegion().
-		WithStartLine(s.Start.Line).WithStartColumn(s.Start.Column).
-		WithEndLine(end.Line).WithEndColumn(end.Column).
-		WithByteOffset(s.Start.Offset).WithByteLength(end.Offset - s.Start.Offset)
+func (t *text) location(s Span) *sarif.Location {
 	return sarif.NewLocationWithPhysicalLocation(sarif.NewPhysicalLocation().
-		WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri.String())).WithRegion(region))
+		WithArtifactLocation(artifact(s.Start.Filename)).WithRegion(t.region(s)))
+}
+
+func artifact(name string) *sarif.ArtifactLocation {
+	uri := url.URL{Path: filepath.ToSlash(name)}
+	return sarif.NewSimpleArtifactLocation(uri.String())
+}
+
+// region is a span with columns in characters. One without length has to end
+// where it starts: that is how the standard writes a place to insert at.
+func (t *text) region(s Span) *sarif.Region {
+	end := s.stop()
+	return sarif.NewRegion().
+		WithStartLine(s.Start.Line).WithStartColumn(t.characters(s.Start)).
+		WithEndLine(end.Line).WithEndColumn(t.characters(end)).
+		WithByteOffset(s.Start.Offset).WithByteLength(end.Offset - s.Start.Offset)
+}
+
+// characters is the column of a place in characters.
+func (t *text) characters(p Pos) int {
+	line, ok := t.line(p)
+	if !ok {
+		return p.Column
+	}
+	head := line[:min(p.Column-1, len(line))]
+	return p.Column - len(head) + utf8.RuneCount(head)
+}
+
+// fix is what mends a finding: a change for each file that its edits are in.
+func (t *text) fix(f Finding) *sarif.Fix {
+	var fix *sarif.Fix
+	var change *sarif.ArtifactChange
+	file := ""
+	edits := slices.Clone(f.Fix)
+	slices.SortFunc(edits, compareEdits)
+	for _, e := range edits {
+		if fix == nil {
+			fix = sarif.NewFix().WithDescriptionText(cmp.Or(clean(f.Remedy), clean(f.Summary)))
+		}
+		if change == nil || e.Span.Start.Filename != file {
+			file = e.Span.Start.Filename
+			change = sarif.NewArtifactChange(artifact(file))
+			fix.AddArtifactChanges(change)
+		}
+		replacement := sarif.NewReplacement(t.region(e.Span))
+		if e.New != "" {
+			replacement.WithInsertedContent(sarif.NewArtifactContent().WithText(e.New))
+		}
+		change.WithReplacement(replacement)
+	}
+	return fix
 }
 
 // prune removes null fields.
