@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,18 +46,7 @@ the week; "at mon 09:00" behind the packet asks for one minute, in UTC.`,
 		if err != nil {
 			return err
 		}
-		var answers []explained
-		timed := len(src.policy.Windows) > 0
-		for _, p := range packets {
-			a := explainPacket(compiler.Explain(src.policy, p))
-			if n := len(answers); n > 0 && a.same(answers[n-1]) {
-				continue // nothing changes at this minute
-			}
-			if timed {
-				a.At = p.At.String()
-			}
-			answers = append(answers, a)
-		}
+		answers := explainPackets(src.policy, packets)
 		if format.value == "json" {
 			return writeJSON(s.out, answers)
 		}
@@ -76,7 +66,7 @@ the week; "at mon 09:00" behind the packet asks for one minute, in UTC.`,
 // explained is the answer about one packet.
 type explained struct {
 	Packet  string         `json:"packet"`       // as explain takes it
-	At      string         `json:"at,omitempty"` // from when on, in UTC; only where the policy has windows
+	At      []string       `json:"at,omitempty"` // parts of the week, in UTC; only where the answer depends on them
 	Verdict string         `json:"verdict"`
 	Path    []explainedHop `json:"path"`
 }
@@ -117,19 +107,57 @@ func explainPacket(ex compiler.Explanation) explained {
 	return a
 }
 
-// same reports whether both answers are the same but for their time.
-func (a explained) same(b explained) bool {
-	a.At, b.At = "", ""
-	return reflect.DeepEqual(a, b)
+// explainPackets gives one answer for all moments of a packet that are judged
+// alike.
+func explainPackets(p *ir.Policy, packets []compiler.Packet) []explained {
+	var answers []explained
+	for i := 0; i < len(packets); {
+		first := len(answers)
+		week := packets[i]
+		to := i
+		for to < len(packets) && packetText(packets[to]) == packetText(week) {
+			to++
+		}
+		for ; i < to; i++ {
+			part := packets[i].At.String()
+			if to-i > 1 {
+				part += " - " + packets[i+1].At.String()
+			} else if len(answers) > first {
+				part += " - " + week.At.String()
+			}
+			a := explainPacket(compiler.Explain(p, packets[i]))
+			same := slices.IndexFunc(answers[first:], func(b explained) bool {
+				b.At = nil
+				return reflect.DeepEqual(a, b)
+			})
+			if same >= 0 {
+				known := &answers[first+same].At
+				last := &(*known)[len(*known)-1]
+				if before, end, _ := strings.Cut(*last, " - "); end == packets[i].At.String() {
+					_, part, _ = strings.Cut(part, " - ")
+					*last = before + " - " + part
+				} else {
+					*known = append(*known, part)
+				}
+				continue
+			}
+			a.At = []string{part}
+			answers = append(answers, a)
+		}
+		if len(answers) == first+1 {
+			answers[first].At = nil // it is the same all week
+		}
+	}
+	return answers
 }
 
 func (a explained) print(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(a.Packet)
-	if a.At != "" {
-		fmt.Fprintf(&b, " from %s UTC on", a.At)
-	}
 	fmt.Fprintf(&b, ": %s\n", a.Verdict)
+	if len(a.At) > 0 {
+		fmt.Fprintf(&b, "  at %s (UTC)\n", strings.Join(a.At, ", "))
+	}
 	if len(a.Path) == 0 {
 		b.WriteString("  no point of the policy is on the path\n")
 	}
