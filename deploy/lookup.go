@@ -20,17 +20,20 @@ import (
 	"xfwc/lang/diag"
 )
 
-// PeerName is a federation peer whose addresses DNS has to give.
+// PeerName is a domain that DNS is asked about.
 type PeerName struct {
 	Domain string
 	Span   diag.Span // the policy line, for findings
+	// Compared is set where the policy needs no answer: that of a peer whose
+	// address it states, or of a domain of its own, which checks compare with it.
+	Compared bool
+	Own      bool // a domain of a server of the policy
 }
 
-// PeersToResolve lists the peers of a policy that state no address, in the
-// order of the policy, each domain once.
+// PeersToResolve lists the peers of a policy, in its order, each domain once.
 func PeersToResolve(files []*lang.File) []PeerName {
 	var peers []PeerName
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for _, f := range files {
 		for _, d := range f.Decls {
 			if d.Federation == nil {
@@ -38,19 +41,46 @@ func PeersToResolve(files []*lang.File) []PeerName {
 			}
 			for _, item := range d.Federation.Body.Items {
 				p := item.Peer
-				if p == nil || p.Domain == nil || statesAddress(p) {
+				if p == nil || p.Domain == nil {
 					continue
 				}
-				domain := strings.ToLower(strings.TrimSuffix(p.Domain.Text, "."))
-				if !seen[domain] {
-					seen[domain] = true
-					peers = append(peers, PeerName{Domain: domain, Span: p.Domain.Span()})
+				domain := domainOf(p.Domain)
+				if i, ok := seen[domain]; ok {
+					peers[i].Compared = peers[i].Compared && statesAddress(p)
+					continue
 				}
+				seen[domain] = len(peers)
+				peers = append(peers, PeerName{Domain: domain, Span: p.Domain.Span(), Compared: statesAddress(p)})
 			}
 		}
 	}
 	return peers
 }
+
+// OwnDomains lists the domains of the servers of a policy, in its order, each
+// once.
+func OwnDomains(files []*lang.File) []PeerName {
+	var domains []PeerName
+	seen := map[string]bool{}
+	for _, f := range files {
+		for _, d := range f.Decls {
+			if d.Server == nil {
+				continue
+			}
+			for _, item := range d.Server.Body.Items {
+				for _, w := range item.Domain {
+					if domain := domainOf(w); !seen[domain] {
+						seen[domain] = true
+						domains = append(domains, PeerName{Domain: domain, Span: w.Span(), Compared: true, Own: true})
+					}
+				}
+			}
+		}
+	}
+	return domains
+}
+
+func domainOf(w *lang.Word) string { return strings.ToLower(strings.TrimSuffix(w.Text, ".")) }
 
 func statesAddress(p *lang.PeerItem) bool {
 	return p.Body != nil && slices.ContainsFunc(p.Body.Items, func(l *lang.PeerLine) bool { return len(l.Address) > 0 })
@@ -72,10 +102,11 @@ type ResolveOptions struct {
 
 // Resolve asks DNS where each peer takes federation, as RFC 6120 section 3.2
 // and XEP-0368 say: the SRV records of both services, the addresses of their
-// targets, and without any SRV record the addresses of the domain itself. The
-// result is sorted. A peer that cannot be resolved is left out and has a
-// finding that names it; so has one that says it takes no federation, which
-// stays in the result, and an address that no peer can have, which does not.
+// targets, and without any SRV record the addresses of the domain itself; of
+// own domains also the records for clients. The result is sorted. A peer that
+// cannot be resolved is left out and has a finding that names it; so has one
+// that says it takes no federation, which stays in the result, and an address
+// that no peer can have, which does not.
 func Resolve(ctx context.Context, o ResolveOptions, peers []PeerName) ([]*lock.Peer, []diag.Finding) {
 	r, err := newResolver(o)
 	if err != nil {
@@ -115,12 +146,15 @@ type resolver struct {
 	servers []string
 	timeout time.Duration
 	trustAD bool
+
+	mu        sync.Mutex
+	validates map[string]bool // by server: whether it is known to validate
 }
 
 const resolvConf = "/etc/resolv.conf"
 
 func newResolver(o ResolveOptions) (*resolver, error) {
-	r := &resolver{servers: o.Resolvers, timeout: cmp.Or(o.Timeout, 3*time.Second), trustAD: o.TrustAD}
+	r := &resolver{servers: o.Resolvers, timeout: cmp.Or(o.Timeout, 3*time.Second), trustAD: o.TrustAD, validates: map[string]bool{}}
 	if len(r.servers) == 0 {
 		conf, err := dns.ClientConfigFromFile(resolvConf)
 		if err != nil {
@@ -163,18 +197,23 @@ func (e *bogusError) Error() string { return e.question + " fails DNSSEC validat
 // lookup gathers what is said about one peer.
 type lookup struct {
 	*resolver
-	peer   PeerName
-	found  []diag.Finding
-	secure bool // every answer so far was validated
+	peer  PeerName
+	found []diag.Finding
+	// Every answer so far was validated, or at least asked of a resolver that
+	// would have validated it.
+	secure, asked bool
 }
 
 func (r *resolver) peer(ctx context.Context, name PeerName) (*lock.Peer, []diag.Finding) {
-	l := &lookup{resolver: r, peer: name, secure: true}
+	l := &lookup{resolver: r, peer: name, secure: true, asked: true}
 	p, err := l.resolve(ctx)
 	var bogus *bogusError
 	switch {
 	case errors.As(err, &bogus):
 		l.report("lock-bogus", err.Error())
+		return nil, l.found
+	case err != nil && name.Compared:
+		l.report("lock-unanswered", err.Error())
 		return nil, l.found
 	case err != nil:
 		l.report("lock-lookup", err.Error())
@@ -184,7 +223,11 @@ func (r *resolver) peer(ctx context.Context, name PeerName) (*lock.Peer, []diag.
 }
 
 func (l *lookup) report(code, text string) {
-	l.found = append(l.found, diag.New(code, l.peer.Span, "peer "+l.peer.Domain+": "+text))
+	what := "peer "
+	if l.peer.Own {
+		what = "domain "
+	}
+	l.found = append(l.found, diag.New(code, l.peer.Span, what+l.peer.Domain+": "+text))
 }
 
 func (l *lookup) resolve(ctx context.Context) (*lock.Peer, error) {
@@ -208,28 +251,17 @@ func (l *lookup) resolve(ctx context.Context) (*lock.Peer, error) {
 	}
 	p.SRV = append(plain, direct...)
 	p.Fallback = len(p.SRV) == 0
+	if l.peer.Own {
+		return p, l.own(ctx, p)
+	}
 	if p.Absent() {
 		l.report("lock-absent", "its SRV records name the root: it takes no federation")
 		p.DNSSEC = l.dnssec()
 		return p, nil
 	}
-	targets := []string{domain}
-	if !p.Fallback {
-		targets = nil
-		for _, s := range p.SRV {
-			if !s.Absent() && !slices.Contains(targets, s.Target) {
-				targets = append(targets, s.Target)
-			}
-		}
-	}
-	reachable := 0
-	for _, t := range targets {
-		addrs, err := l.addresses(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		p.Hosts = append(p.Hosts, lock.Host{Target: t, Addresses: addrs})
-		reachable += len(addrs)
+	reachable, err := l.hosts(ctx, p)
+	if err != nil {
+		return nil, err
 	}
 	if reachable == 0 {
 		if p.Fallback {
@@ -241,11 +273,71 @@ func (l *lookup) resolve(ctx context.Context) (*lock.Peer, error) {
 	return p, nil
 }
 
+// own adds what is said of an own domain besides. That it has no records is an
+// answer like any other.
+func (l *lookup) own(ctx context.Context, p *lock.Peer) error {
+	for _, service := range []string{lock.Client, lock.ClientTLS} {
+		srv, err := l.srv(ctx, service, p.Domain)
+		if err != nil {
+			return err
+		}
+		p.SRV = append(p.SRV, srv...)
+	}
+	_, err := l.hosts(ctx, p)
+	p.DNSSEC = l.dnssec()
+	return err
+}
+
+// hosts asks for the addresses of every target and, where servers fall back to
+// it, of the domain itself. It returns how many addresses there are.
+func (l *lookup) hosts(ctx context.Context, p *lock.Peer) (int, error) {
+	var targets []string
+	if p.Fallback {
+		targets = append(targets, p.Domain)
+	}
+	for _, s := range p.SRV {
+		if !s.Absent() && !slices.Contains(targets, s.Target) {
+			targets = append(targets, s.Target)
+		}
+	}
+	reachable := 0
+	for _, t := range targets {
+		addrs, err := l.addresses(ctx, t)
+		if err != nil {
+			return 0, err
+		}
+		p.Hosts = append(p.Hosts, lock.Host{Target: t, Addresses: addrs})
+		reachable += len(addrs)
+	}
+	return reachable, nil
+}
+
 func (l *lookup) dnssec() string {
-	if l.secure {
+	switch {
+	case l.secure:
 		return "secure"
+	case l.asked:
+		return "insecure"
 	}
 	return "unknown"
+}
+
+// wouldValidate reports whether a resolver that is believed validates at all:
+// one that does vouches for the root, which is signed. Only then does an answer
+// that it does not vouch for come from a zone that nobody signed.
+func (l *lookup) wouldValidate(ctx context.Context, server string) bool {
+	l.mu.Lock()
+	known, ok := l.validates[server]
+	l.mu.Unlock()
+	if ok {
+		return known
+	}
+	m, err := l.exchange(ctx, server, ".", dns.TypeSOA, false)
+	known = err == nil && m.Rcode == dns.RcodeSuccess && m.AuthenticatedData
+	l.mu.Lock()
+	l.validates[server] = known
+	l.mu.Unlock()
+	return known
 }
 
 func (l *lookup) srv(ctx context.Context, service, domain string) ([]lock.SRV, error) {
@@ -327,8 +419,10 @@ func (l *lookup) ask(ctx context.Context, name string, qtype uint16) ([]dns.RR, 
 		}
 		switch m.Rcode {
 		case dns.RcodeSuccess, dns.RcodeNameError:
-			if !m.AuthenticatedData || !(l.trustAD || isLoopback(server)) {
+			believed := l.trustAD || isLoopback(server)
+			if !m.AuthenticatedData || !believed {
 				l.secure = false
+				l.asked = l.asked && believed && l.wouldValidate(ctx, server)
 			}
 			return answersTo(m, dns.Fqdn(name), qtype), nil
 		case dns.RcodeServerFailure:

@@ -19,14 +19,15 @@ import (
 // nameServer answers from a zone in the master file format, over UDP and TCP on
 // a loopback port.
 type nameServer struct {
-	records []dns.RR
-	rcode   map[string]int // by name: answer only with this code
-	bogus   map[string]bool
-	silent  map[string]bool
-	wrong   map[string]bool // answers another question
-	secure  bool            // sets the AD bit
-	tooLong map[string]bool // truncated over UDP
-	tcp     int             // questions that came over TCP
+	records  []dns.RR
+	rcode    map[string]int // by name: answer only with this code
+	bogus    map[string]bool
+	silent   map[string]bool
+	wrong    map[string]bool // answers another question
+	secure   bool            // sets the AD bit
+	unsigned map[string]bool // answers without the AD bit even so
+	tooLong  map[string]bool // truncated over UDP
+	tcp      int             // questions that came over TCP
 }
 
 func (n *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
@@ -47,7 +48,7 @@ func (n *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	case n.rcode[name] != 0:
 		m.Rcode = n.rcode[name]
 	default:
-		m.AuthenticatedData = n.secure
+		m.AuthenticatedData = n.secure && !n.unsigned[name]
 		m.Rcode = dns.RcodeNameError
 		want := map[string]bool{name: true}
 		for range 4 {
@@ -237,9 +238,91 @@ func TestResolveTrustAndTurns(t *testing.T) {
 	}
 }
 
+// What a validating resolver does not vouch for comes from a zone that is not
+// signed. One that vouches for nothing, or that is not believed, tells nothing.
+func TestResolveUnsigned(t *testing.T) {
+	root := ". 60 IN SOA a.root. b.root. 1 60 60 60 60\n"
+	for _, tt := range []struct {
+		server nameServer
+		want   string
+	}{
+		{nameServer{secure: true}, "secure"},
+		{nameServer{secure: true, unsigned: map[string]bool{"small.example": true}}, "insecure"},
+		{nameServer{}, "unknown"},
+		{nameServer{secure: true, unsigned: map[string]bool{"": true, "small.example": true}}, "unknown"},
+	} {
+		server := tt.server.start(t, zone+root)
+		got, found := Resolve(context.Background(), ResolveOptions{Resolvers: []string{server}}, []PeerName{{Domain: "small.example"}})
+		if len(found) != 0 || len(got) != 1 || got[0].DNSSEC != tt.want {
+			t.Errorf("peers %+v, findings %+v, want %s", got, found, tt.want)
+		}
+	}
+}
+
+// An own domain has the records of clients besides; that it has none, or that
+// nothing answers, is no reason to fail.
+func TestResolveOwn(t *testing.T) {
+	n := &nameServer{silent: map[string]bool{"_xmpp-client._tcp.silent.example": true}}
+	server := n.start(t, zone+`
+_xmpp-client._tcp.small.example.  60 IN SRV 5 5 5222 chat.small.example.
+_xmpps-client._tcp.small.example. 60 IN SRV 5 5 5223 chat.small.example.
+chat.small.example. 60 IN A 203.0.113.73
+`)
+	var names []PeerName
+	for _, d := range []string{"small.example", "absent.example", "nowhere.example", "silent.example"} {
+		names = append(names, PeerName{Domain: d, Compared: true, Own: true})
+	}
+	got, found := Resolve(context.Background(), ResolveOptions{Resolvers: []string{server}, Timeout: 300 * time.Millisecond}, names)
+	want := `{
+  "version": 1,
+  "peers": {},
+  "own": {
+    "absent.example": {
+      "srv": [
+        {"service": "_xmpp-server", "target": ".", "port": 0, "priority": 0, "weight": 0, "ttl": 60}
+      ],
+      "addresses": {},
+      "dnssec": "unknown"
+    },
+    "nowhere.example": {
+      "fallback": true,
+      "addresses": {
+        "nowhere.example": []
+      },
+      "dnssec": "unknown"
+    },
+    "small.example": {
+      "fallback": true,
+      "srv": [
+        {"service": "_xmpp-client", "target": "chat.small.example", "port": 5222, "priority": 5, "weight": 5, "ttl": 60},
+        {"service": "_xmpps-client", "target": "chat.small.example", "port": 5223, "priority": 5, "weight": 5, "ttl": 60}
+      ],
+      "addresses": {
+        "chat.small.example": ["203.0.113.73"],
+        "small.example": ["203.0.113.70"]
+      },
+      "dnssec": "unknown"
+    }
+  },
+  "feeds": {}
+}
+`
+	file := lock.File{Version: lock.Version, Own: got}
+	if text := string(file.Format()); text != want {
+		t.Errorf("got\n%s\nwant\n%s", text, want)
+	}
+	if _, bad := lock.Parse("xfwc.lock", []byte(want)); len(bad) != 0 {
+		t.Errorf("does not read back: %+v", bad)
+	}
+	if len(found) != 1 || found[0].Code != "lock-unanswered" || !strings.HasPrefix(found[0].Summary, "domain silent.example: ") {
+		t.Errorf("findings %+v", found)
+	}
+}
+
 func TestPeersToResolve(t *testing.T) {
 	src := `policy "p" { owner "o@example" }
-server chat { software prosody 13.0  domain a.example  address 192.0.2.1 }
+server chat { software prosody 13.0  domain a.example, muc.a.example  address 192.0.2.1 }
+server old { software prosody 13.0  domain A.example  address 192.0.2.2 }
 federation of chat {
   default deny
   peer stated.example { address 203.0.113.1 }
@@ -253,9 +336,13 @@ federation of chat {
 	}
 	var got []string
 	for _, p := range PeersToResolve([]*lang.File{f}) {
+		got = append(got, fmt.Sprintf("%d %s %v", p.Span.Start.Line, p.Domain, p.Compared))
+	}
+	for _, p := range OwnDomains([]*lang.File{f}) {
 		got = append(got, fmt.Sprintf("%d %s", p.Span.Start.Line, p.Domain))
 	}
-	if want := []string{"6 branch.example", "7 plain.example"}; !slices.Equal(got, want) {
+	want := []string{"6 stated.example true", "7 branch.example false", "8 plain.example false", "2 a.example", "2 muc.a.example"}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -25,18 +25,22 @@ func newLock(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lock POLICY",
 		Short: "Resolve peers and feeds into xfwc.lock, beside the policy",
-		Long: `lock asks DNS where the federation peers that state no address are reached (SRV
-records and addresses, RFC 6120 section 3.2 and XEP-0368), records the digest of
-every feed, and writes both to xfwc.lock. Every other command reads names from
-there: nothing else asks DNS, and a changed answer changes nothing until it is
-locked and reviewed.
+		Long: `lock asks DNS where the federation peers are reached (SRV records and addresses,
+RFC 6120 section 3.2 and XEP-0368) and what it says of the policy's own domains,
+records the digest of every feed, and writes all of it to xfwc.lock. Every other
+command reads names from there: nothing else asks DNS, and a changed answer
+changes nothing until it is locked and reviewed.
 
-Feeds are recorded as they are now. Peers that are in the lock already keep
-their answer unless --refresh is given. A peer that cannot be resolved keeps its
-earlier answer, and lock exits with 1.`,
+Rules are made from the answers about peers that state no address. The other
+answers, about peers that state one and about the policy's own domains, are
+compared with the policy by checks.
+
+Feeds are recorded as they are now. Domains that are in the lock already keep
+their answer unless --refresh is given. A domain that cannot be resolved keeps
+its earlier answer; when rules are made from it, lock exits with 1.`,
 		Args: cobra.ExactArgs(1),
 	}
-	refresh := cmd.Flags().Bool("refresh", false, "ask again about every peer, also those that are in the lock")
+	refresh := cmd.Flags().Bool("refresh", false, "ask again about every domain, also those that are in the lock")
 	resolvers := cmd.Flags().StringSlice("resolver", nil, "ask these resolvers, HOST or HOST:PORT (default: those of /etc/resolv.conf)")
 	trustAD := cmd.Flags().Bool("trust-ad", false, "believe a resolver that says it validated DNSSEC, also over the network")
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for one answer")
@@ -63,7 +67,7 @@ earlier answer, and lock exits with 1.`,
 		l := locking{source: src, refresh: *refresh, ask: deploy.ResolveOptions{
 			Resolvers: *resolvers, Timeout: *timeout, TrustAD: *trustAD,
 		}}
-		l.peers(ctx)
+		l.domains(ctx)
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("interrupted; %s is as it was", lockPath(args[0]))
 		}
@@ -94,30 +98,37 @@ type locking struct {
 	findings []diag.Finding
 }
 
-// peers gathers an answer for every peer that needs one: the earlier one where
-// it stays, else what DNS says now.
-func (l *locking) peers(ctx context.Context) {
+// domains gathers an answer for every domain that is looked up: the earlier one
+// where it stays, else what DNS says now.
+func (l *locking) domains(ctx context.Context) {
 	l.new.Version = lock.Version
-	wanted := deploy.PeersToResolve(l.source.files)
+	l.new.Peers = l.gather(ctx, deploy.PeersToResolve(l.source.files), l.source.lock.Peer)
+	l.new.Own = l.gather(ctx, deploy.OwnDomains(l.source.files), l.source.lock.OwnDomain)
+}
+
+func (l *locking) gather(ctx context.Context, wanted []deploy.PeerName, earlier func(string) *lock.Peer) []*lock.Peer {
+	var out []*lock.Peer
 	var unknown []deploy.PeerName
 	for _, p := range wanted {
-		if old := l.source.lock.Peer(p.Domain); old != nil && !l.refresh {
-			l.new.Peers = append(l.new.Peers, old)
+		if old := earlier(p.Domain); old != nil && !l.refresh {
+			out = append(out, old)
 		} else {
 			unknown = append(unknown, p)
 		}
 	}
 	if len(unknown) == 0 {
-		return
+		return out
 	}
 	found, findings := deploy.Resolve(ctx, l.ask, unknown)
 	l.findings = append(l.findings, findings...)
-	l.new.Peers = append(l.new.Peers, found...)
+	out = append(out, found...)
 	for _, p := range unknown {
-		if old := l.source.lock.Peer(p.Domain); old != nil && l.new.Peer(p.Domain) == nil {
-			l.new.Peers = append(l.new.Peers, old)
+		answered := slices.ContainsFunc(found, func(f *lock.Peer) bool { return f.Domain == p.Domain })
+		if old := earlier(p.Domain); old != nil && !answered {
+			out = append(out, old)
 		}
 	}
+	return out
 }
 
 // feeds records the digest of every feed that the policy names, as it is now.
@@ -150,7 +161,7 @@ func (s *session) writeLock(l *locking, format string) error {
 	diag.Sort(l.findings)
 	if format == "json" {
 		if err := writeJSON(s.out, map[string]any{
-			"path": path, "changed": changed, "peers": len(l.new.Peers), "feeds": len(l.new.Feeds),
+			"path": path, "changed": changed, "peers": len(l.new.Peers), "own": len(l.new.Own), "feeds": len(l.new.Feeds),
 		}); err != nil {
 			return err
 		}

@@ -106,6 +106,9 @@ var dnsRecords = []string{
 	"xmpp.branch.example. 3600 IN A 203.0.113.50",
 	"xmpp.branch.example. 3600 IN AAAA 2001:db8:50::5",
 	"plain.example. 3600 IN A 203.0.113.70",
+	"_xmpp-client._tcp.example.org. 3600 IN SRV 5 5 5222 chat.example.org.",
+	"_xmpp-server._tcp.example.org. 3600 IN SRV 5 5 5269 chat.example.org.",
+	"chat.example.org. 3600 IN A 198.51.100.20",
 }
 
 // startDNS serves dnsRecords on the loopback interface.

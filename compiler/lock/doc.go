@@ -21,6 +21,18 @@
 //	      "dnssec": "unknown"
 //	    }
 //	  },
+//	  "own": {
+//	    "example.org": {
+//	      "srv": [
+//	        {"service": "_xmpps-client", "target": "chat.example.org", "port": 5223, "priority": 5, "weight": 5, "ttl": 3600}
+//	      ],
+//	      "fallback": true,
+//	      "addresses": {
+//	        "chat.example.org": ["198.51.100.10"]
+//	      },
+//	      "dnssec": "secure"
+//	    }
+//	  },
 //	  "feeds": {
 //	    "feeds/drop.txt": {"digest": "sha256:…", "entries": 1120}
 //	  }
@@ -31,6 +43,10 @@
 // with the target "." says that the peer offers no such service (RFC 6120
 // section 3.2.1).
 //
+// "own" is the same about the domains of the policy's own servers, with the
+// records of clients besides. Checks compare it with the policy; nothing is
+// compiled from it.
+//
 // "dnssec" is what a validating resolver said of the answers: secure,
-// insecure, bogus, or unknown when none was asked (RFC 4035 section 4.3).
+// insecure, bogus, or unknown where none was asked (RFC 4035 section 4.3).
 package lock

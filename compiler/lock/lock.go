@@ -16,6 +16,8 @@ const Version = 1
 
 // The services of RFC 6120 section 3.2.1 and XEP-0368 section 3.
 const (
+	Client    = "_xmpp-client"
+	ClientTLS = "_xmpps-client"
 	Server    = "_xmpp-server"
 	ServerTLS = "_xmpps-server"
 )
@@ -27,17 +29,21 @@ const FallbackPort = 5269
 type File struct {
 	Version int
 	Peers   []*Peer // sorted by domain
-	Feeds   []*Feed // sorted by path
+	// Own is what DNS says of the domains of the policy's servers, sorted by
+	// domain. Nothing is compiled from it: checks compare it with the policy.
+	Own   []*Peer
+	Feeds []*Feed // sorted by path
 }
 
-// Peer is what DNS said of one federation peer.
+// Peer is what DNS said of one federation peer, or of a domain of the policy's own.
 type Peer struct {
 	Domain string // ASCII, lower case, without a dot at the end
-	// SRV holds the records of both services, sorted by service, priority,
-	// weight (the heavier first), target and port.
+	// SRV holds the records of both services between servers, and for an own
+	// domain also of those of clients, sorted by service, priority, weight (the
+	// heavier first), target and port.
 	SRV []SRV
-	// Fallback is set when there was no SRV answer: Hosts holds the domain
-	// itself, and the port is FallbackPort.
+	// Fallback is set when servers have no SRV answer: Hosts holds the domain
+	// itself if it has addresses, and the port is FallbackPort.
 	Fallback bool
 	Hosts    []Host // sorted by target
 	DNSSEC   string // "secure", "insecure", "bogus" or "unknown"
@@ -92,6 +98,20 @@ func (f *File) Peer(domain string) *Peer {
 	return nil
 }
 
+// OwnDomain returns what DNS said of a domain of the policy's own, or nil. f may
+// be nil.
+func (f *File) OwnDomain(domain string) *Peer {
+	if f == nil {
+		return nil
+	}
+	for _, p := range f.Own {
+		if p.Domain == domain {
+			return p
+		}
+	}
+	return nil
+}
+
 // Feed returns the feed of that path, or nil. f may be nil.
 func (f *File) Feed(path string) *Feed {
 	if f == nil {
@@ -111,17 +131,34 @@ func (p *Peer) Absent() bool {
 	return len(p.SRV) > 0 && !slices.ContainsFunc(p.SRV, func(s SRV) bool { return !s.Absent() })
 }
 
+// Records lists the SRV records of a service, in their order.
+func (p *Peer) Records(service string) []SRV {
+	var out []SRV
+	for _, s := range p.SRV {
+		if s.Service == service {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// AddressesOf lists the addresses of a target.
+func (p *Peer) AddressesOf(target string) []netip.Addr {
+	for _, h := range p.Hosts {
+		if h.Target == target {
+			return h.Addresses
+		}
+	}
+	return nil
+}
+
 // Endpoints lists where the peer is reached, sorted by address and port,
 // without duplicates. Targets without addresses contribute nothing.
 func (p *Peer) Endpoints() []AddrPort {
 	var out []AddrPort
 	add := func(target string, port uint16, direct bool) {
-		for _, h := range p.Hosts {
-			if h.Target == target {
-				for _, a := range h.Addresses {
-					out = append(out, AddrPort{a, port, direct})
-				}
-			}
+		for _, a := range p.AddressesOf(target) {
+			out = append(out, AddrPort{a, port, direct})
 		}
 	}
 	if p.Fallback {
@@ -152,7 +189,8 @@ func boolCompare(a, b bool) int {
 func (f *File) Sort() {
 	slices.SortFunc(f.Peers, func(a, b *Peer) int { return cmp.Compare(a.Domain, b.Domain) })
 	slices.SortFunc(f.Feeds, func(a, b *Feed) int { return cmp.Compare(a.Path, b.Path) })
-	for _, p := range f.Peers {
+	slices.SortFunc(f.Own, func(a, b *Peer) int { return cmp.Compare(a.Domain, b.Domain) })
+	for _, p := range slices.Concat(f.Peers, f.Own) {
 		slices.SortFunc(p.SRV, func(a, b SRV) int {
 			return cmp.Or(
 				cmp.Compare(a.Service, b.Service),
@@ -178,45 +216,11 @@ func (f *File) Format() []byte {
 	b.WriteString("{\n  \"version\": ")
 	b.WriteString(strconv.Itoa(f.Version))
 	b.WriteString(",\n  \"peers\": ")
-	object(&b, "  ", len(f.Peers), func(i int) {
-		p := f.Peers[i]
-		str(&b, p.Domain)
-		b.WriteString(": {\n")
-		if p.Fallback {
-			b.WriteString("      \"fallback\": true,\n")
-		}
-		if len(p.SRV) > 0 {
-			b.WriteString("      \"srv\": [\n")
-			for j, s := range p.SRV {
-				b.WriteString("        {\"service\": ")
-				str(&b, s.Service)
-				b.WriteString(", \"target\": ")
-				str(&b, s.Target)
-				number(&b, ", \"port\": ", uint64(s.Port))
-				number(&b, ", \"priority\": ", uint64(s.Priority))
-				number(&b, ", \"weight\": ", uint64(s.Weight))
-				number(&b, ", \"ttl\": ", uint64(s.TTL))
-				b.WriteString("}" + comma(j, len(p.SRV)) + "\n")
-			}
-			b.WriteString("      ],\n")
-		}
-		b.WriteString("      \"addresses\": ")
-		object(&b, "      ", len(p.Hosts), func(j int) {
-			h := p.Hosts[j]
-			str(&b, h.Target)
-			b.WriteString(": [")
-			for k, a := range h.Addresses {
-				if k > 0 {
-					b.WriteString(", ")
-				}
-				str(&b, a.String())
-			}
-			b.WriteString("]")
-		})
-		b.WriteString(",\n      \"dnssec\": ")
-		str(&b, p.DNSSEC)
-		b.WriteString("\n    }")
-	})
+	domains(&b, f.Peers)
+	if len(f.Own) > 0 {
+		b.WriteString(",\n  \"own\": ")
+		domains(&b, f.Own)
+	}
 	b.WriteString(",\n  \"feeds\": ")
 	object(&b, "  ", len(f.Feeds), func(i int) {
 		d := f.Feeds[i]
@@ -228,6 +232,49 @@ func (f *File) Format() []byte {
 	})
 	b.WriteString("\n}\n")
 	return b.Bytes()
+}
+
+// domains writes what DNS said of domains.
+func domains(b *bytes.Buffer, ps []*Peer) {
+	object(b, "  ", len(ps), func(i int) {
+		p := ps[i]
+		str(b, p.Domain)
+		b.WriteString(": {\n")
+		if p.Fallback {
+			b.WriteString("      \"fallback\": true,\n")
+		}
+		if len(p.SRV) > 0 {
+			b.WriteString("      \"srv\": [\n")
+			for j, s := range p.SRV {
+				b.WriteString("        {\"service\": ")
+				str(b, s.Service)
+				b.WriteString(", \"target\": ")
+				str(b, s.Target)
+				number(b, ", \"port\": ", uint64(s.Port))
+				number(b, ", \"priority\": ", uint64(s.Priority))
+				number(b, ", \"weight\": ", uint64(s.Weight))
+				number(b, ", \"ttl\": ", uint64(s.TTL))
+				b.WriteString("}" + comma(j, len(p.SRV)) + "\n")
+			}
+			b.WriteString("      ],\n")
+		}
+		b.WriteString("      \"addresses\": ")
+		object(b, "      ", len(p.Hosts), func(j int) {
+			h := p.Hosts[j]
+			str(b, h.Target)
+			b.WriteString(": [")
+			for k, a := range h.Addresses {
+				if k > 0 {
+					b.WriteString(", ")
+				}
+				str(b, a.String())
+			}
+			b.WriteString("]")
+		})
+		b.WriteString(",\n      \"dnssec\": ")
+		str(b, p.DNSSEC)
+		b.WriteString("\n    }")
+	})
 }
 
 // object writes n members, each on lines of its own below indent.

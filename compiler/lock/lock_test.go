@@ -73,6 +73,55 @@ func TestPeer(t *testing.T) {
 	}
 }
 
+// Own domains have records of clients besides, in their order, and stand
+// between the peers and the feeds.
+const ownLock = `{
+  "version": 1,
+  "peers": {},
+  "own": {
+    "example.org": {
+      "fallback": true,
+      "srv": [
+        {"service": "_xmpp-client", "target": "chat.example.org", "port": 5222, "priority": 5, "weight": 5, "ttl": 60},
+        {"service": "_xmpps-client", "target": "chat.example.org", "port": 443, "priority": 1, "weight": 5, "ttl": 60},
+        {"service": "_xmpps-client", "target": "chat.example.org", "port": 5223, "priority": 5, "weight": 5, "ttl": 60}
+      ],
+      "addresses": {
+        "chat.example.org": ["198.51.100.10"],
+        "example.org": ["198.51.100.9"]
+      },
+      "dnssec": "secure"
+    }
+  },
+  "feeds": {}
+}
+`
+
+func TestOwn(t *testing.T) {
+	f, found := Parse("xfwc.lock", []byte(ownLock))
+	if len(found) != 0 {
+		t.Fatalf("findings: %v", found)
+	}
+	p := f.OwnDomain("example.org")
+	if p == nil || f.Peer("example.org") != nil || f.OwnDomain("org") != nil || (*File)(nil).OwnDomain("example.org") != nil {
+		t.Fatal("an own domain is found in the wrong place")
+	}
+	if got := p.Records(ClientTLS); len(got) != 2 || got[0].Port != 443 || p.Records(ServerTLS) != nil {
+		t.Errorf("records %v", got)
+	}
+	if got := p.AddressesOf("chat.example.org"); len(got) != 1 || p.AddressesOf("elsewhere.example.org") != nil {
+		t.Errorf("addresses %v", got)
+	}
+	if got := f.Format(); string(got) != ownLock {
+		t.Errorf("Format gives\n%s", got)
+	}
+	// A peer has no records for clients.
+	_, found = Parse("xfwc.lock", []byte(strings.Replace(ownLock, "\"peers\": {},\n  \"own\"", `"peers"`, 1)))
+	if len(found) != 3 {
+		t.Errorf("findings: %v", found)
+	}
+}
+
 // Every case of testdata/bad is a lock and, in lines that start with "!", the
 // places of its findings: line:column-line:column and a part of the message.
 func TestBad(t *testing.T) {
@@ -128,6 +177,7 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(example)
+	f.Add([]byte(ownLock))
 	bad, _ := filepath.Glob("testdata/bad/*.txt")
 	for _, path := range bad {
 		text, err := os.ReadFile(path)
@@ -152,7 +202,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%s does not read back: %s", text, found[0].Summary)
 		}
 		for _, l := range []*File{first, second} {
-			for _, p := range l.Peers {
+			for _, p := range slices.Concat(l.Peers, l.Own) {
 				p.Span = diag.Span{}
 			}
 			for _, d := range l.Feeds {

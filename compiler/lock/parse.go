@@ -244,8 +244,14 @@ func (r *reader) file(f *File, root *value) {
 			}
 		case "peers":
 			r.entries(v, "peers", func(m member) {
-				if p := r.peer(m); p != nil {
+				if p := r.peer(m, false); p != nil {
 					f.Peers = append(f.Peers, p)
+				}
+			})
+		case "own":
+			r.entries(v, "own", func(m member) {
+				if p := r.peer(m, true); p != nil {
+					f.Own = append(f.Own, p)
 				}
 			})
 		case "feeds":
@@ -261,13 +267,18 @@ func (r *reader) file(f *File, root *value) {
 	})
 }
 
-func (r *reader) peer(m member) *Peer {
+// peer reads a peer, or a domain of the policy's own, which has records for
+// clients as well.
+func (r *reader) peer(m member, own bool) *Peer {
 	before := len(r.found)
 	p := &Peer{Domain: m.name, DNSSEC: "unknown", Span: r.span(m.start, m.value.end)}
 	if !validHost(m.name) {
 		r.add(m.start, m.end, fmt.Sprintf("%q is no domain in lower-case ASCII", m.name))
 	}
-	what := "peer " + m.name
+	what, services := "peer "+m.name, []string{Server, ServerTLS}
+	if own {
+		what, services = "domain "+m.name, []string{Server, ServerTLS, Client, ClientTLS}
+	}
 	r.fields(m.value, what, []string{"addresses"}, func(name string, v *value) bool {
 		switch name {
 		case "srv":
@@ -276,7 +287,7 @@ func (r *reader) peer(m member) *Peer {
 				break
 			}
 			for _, item := range v.items {
-				r.srv(p, item, what)
+				r.srv(p, item, what, services)
 			}
 		case "fallback":
 			if v.kind != 'b' {
@@ -296,7 +307,7 @@ func (r *reader) peer(m member) *Peer {
 		}
 		return true
 	})
-	if p.Fallback && len(p.SRV) > 0 {
+	if p.Fallback && len(p.Records(Server))+len(p.Records(ServerTLS)) > 0 {
 		r.add(m.start, m.end, fmt.Sprintf("%s has SRV records and a fallback, which is for peers without any", what))
 	}
 	for _, h := range p.Hosts {
@@ -310,15 +321,15 @@ func (r *reader) peer(m member) *Peer {
 	return p
 }
 
-func (r *reader) srv(p *Peer, v *value, what string) {
+func (r *reader) srv(p *Peer, v *value, what string, services []string) {
 	var s SRV
 	var port *value
 	r.fields(v, "an SRV record of "+what, []string{"service", "target", "port"}, func(name string, v *value) bool {
 		switch name {
 		case "service":
 			s.Service, _ = r.string(v, "the service")
-			if v.kind == 's' && s.Service != Server && s.Service != ServerTLS {
-				r.at(v, "the service has to be %s or %s", Server, ServerTLS)
+			if v.kind == 's' && !slices.Contains(services, s.Service) {
+				r.at(v, "the service has to be %s", strings.Join(services, " or "))
 			}
 		case "target":
 			s.Target, _ = r.string(v, "the target")

@@ -62,6 +62,7 @@ var codes = []Code{
 	{"lock-lookup", Error, "DNS does not answer, or has no address, for a peer", "Check the peer's domain and the resolver, then run xfwc lock again; or state the peer's address in the policy."},
 	{"lock-missing", Error, "a peer's addresses are not in xfwc.lock", "Run xfwc lock, or state the peer's address in the policy."},
 	{"lock-invalid", Error, "xfwc.lock cannot be read", "Run xfwc lock --refresh to write it anew."},
+	{"lock-unanswered", Info, "DNS does not answer about a domain whose records are only compared with the policy", "Run xfwc lock --refresh when DNS answers; until then the checks that compare leave the domain out."},
 	{"lock-stale", Warning, "a feed is not the one that xfwc.lock records", "Look at what has changed in the feed, then run xfwc lock."},
 	{"waive-unused", Warning, "a waiver that sets nothing aside", "Remove the waiver."},
 	{"waive-expired", Error, "a waiver whose date has passed", "Mend what it set aside, or state a later date."},
