@@ -45,6 +45,7 @@ func Checks() []Check {
 		webChecks,
 		serverlessChecks,
 		adminChecks,
+		mediaChecks,
 		hygieneChecks,
 		complianceChecks,
 	)
@@ -81,6 +82,7 @@ type Pass struct {
 
 	stated      map[string][]flowPlace // the flows by where they are stated
 	federations []federation           // what most checks of federation start from
+	fromLines   map[*ir.Flow]diag.Span // who is let in, of flows that are more than one line
 	check       *Check
 	reported    map[said]bool
 	findings    []diag.Finding

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang/diag"
@@ -16,18 +17,42 @@ type consolePort struct {
 }
 
 var consolePorts = []consolePort{
+	{"metronome", 5582, "the telnet console"},
 	{"openfire", 1099, "JMX"},
 	{"openfire", 5005, "the Java debugger"},
 	{"prosody", 5582, "the telnet console"},
+	{"tigase", 5005, "the Java debugger"},
+	{"tigase", 9050, "JMX"},
+}
+
+// console tells what an outsider gets on the port if it is one that asks for no
+// password: a console, or a listener for JMX or metrics.
+func console(s *ir.Server, ports []ir.PortSpan) (what string, port uint16, ok bool) {
+	for _, c := range consolePorts {
+		if c.software == s.Software && intersects(ports, []ir.PortSpan{tcpPort(c.port)}) {
+			return c.what, c.port, true
+		}
+	}
+	for _, l := range s.Listeners {
+		words := map[string]string{"jmx": "JMX", "metrics": "the metrics"}[l.Service]
+		if words != "" && intersects(ports, []ir.PortSpan{l.Port}) {
+			return words, l.Port.From, true
+		}
+	}
+	return "", 0, false
 }
 
 // hazelcast is where the nodes of an Openfire cluster talk to each other: the
-// first port and the ones it takes when that is in use.
-var hazelcast = ir.PortSpan{Proto: ir.TCP, From: 5701, To: 5799}
+// first port and the ones it takes when that is in use, and the group by which
+// they find each other (224.2.2.3).
+var hazelcast = []ir.PortSpan{{Proto: ir.TCP, From: 5701, To: 5800}, {Proto: ir.UDP, From: 54327, To: 54327}}
 
 // erlang is the port mapper and the fixed port that the ejabberd guide suggests
 // for distribution.
 var erlang = []ir.PortSpan{{Proto: ir.TCP, From: 4369, To: 4369}, {Proto: ir.TCP, From: 5210, To: 5210}}
+
+// erlangSoftware runs on Erlang nodes.
+var erlangSoftware = []string{"ejabberd", "mongooseim"}
 
 var adminChecks = []Check{
 	{
@@ -52,14 +77,15 @@ point box { role host of im  interface eth0 faces internet  nftables }
 allow network ops to admin of im
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.accesses("allow") {
-				for _, f := range public(p.flows(d)) {
-					for _, s := range p.machines(f) {
-						for _, l := range s.Listeners {
-							if l.Service == "admin" && intersects(f.Ports, []ir.PortSpan{l.Port}) {
-								p.Report(d.Span(), fmt.Sprintf("%s, which is everybody, reaches the administration of %s on port %d", f.From.Label, s.Name, l.Port.From),
-									source(f.From), label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
-							}
+			for _, o := range p.openings(ir.Access, ir.Admin) {
+				if !worldwide(o.flow.From) {
+					continue
+				}
+				for _, s := range p.machines(o.flow) {
+					for _, l := range s.Listeners {
+						if administers(l) && intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
+							p.Report(o.at, fmt.Sprintf("%s, which is everybody, reaches the administration of %s on port %d", o.flow.From.Label, s.Name, l.Port.From),
+								source(o.flow.From), label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
 						}
 					}
 				}
@@ -88,17 +114,11 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 allow network ops to ssh of box
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.accesses("allow") {
-				for _, f := range p.flows(d) {
-					for _, s := range p.machines(f) {
-						far, ok := p.crosses(f.From, s)
-						if !ok {
-							continue
-						}
-						for _, c := range consolePorts {
-							if c.software == s.Software && intersects(f.Ports, []ir.PortSpan{{Proto: ir.TCP, From: c.port, To: c.port}}) {
-								p.Report(d.Span(), fmt.Sprintf("%s reaches %s of %s on port %d (%s)", f.From.Label, c.what, s.Name, c.port, far))
-							}
+			for _, o := range p.openings(ir.Access, ir.Admin) {
+				for _, s := range p.machines(o.flow) {
+					if what, port, ok := console(s, o.flow.Ports); ok {
+						if far, away := p.crosses(o.flow.From, s); away {
+							p.Report(o.at, fmt.Sprintf("%s reaches %s of %s on port %d (%s)", o.flow.From.Label, what, s.Name, port, far))
 						}
 					}
 				}
@@ -126,7 +146,7 @@ server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10
 point box { role host of chat  interface eth0 faces internet  interface eth1 faces nodes  nftables }
 allow network nodes to cluster of chat
 `,
-		Run: func(p *Pass) { p.cluster("ejabberd", "Erlang distribution", erlang) },
+		Run: func(p *Pass) { p.cluster(erlangSoftware, "Erlang distribution", erlang) },
 	},
 	{
 		Code:      "cl-hazelcast",
@@ -149,42 +169,68 @@ server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
 point box { role host of im  interface eth0 faces internet  interface eth1 faces nodes  nftables }
 allow network nodes to tcp/5701 of im
 `,
-		Run: func(p *Pass) { p.cluster("openfire", "the cluster port", []ir.PortSpan{hazelcast}) },
+		Run: func(p *Pass) { p.cluster([]string{"openfire"}, "the cluster port", hazelcast) },
 	},
 	{
-		Code:      "p65-open",
-		Severity:  diag.Warning,
-		Title:     "everybody reaches the file transfer proxy",
-		Why:       "A SOCKS5 bytestream proxy relays what it is told to. Sessions that are opened and never activated cost it sockets, and strangers have no business there.",
-		Reference: "XEP-0065 §11.3",
-		Remedy:    "Admit the networks of your own users only, or use HTTP file upload (XEP-0363) instead.",
-		Since:     "0.1",
+		Code:      "cl-dist",
+		Severity:  diag.Error,
+		Title:     "ports of Erlang distribution are reachable from beyond the site",
+		Why:       "Without a fixed port a node takes a free one, so that people open a range: all that listens there is open with it, and behind the cookie is a shell.",
+		Reference: "ejabberd documentation, Administrator Guide: Security",
+		Remedy:    "Bind distribution to one port and one interface (ERL_DIST_PORT, INET_DIST_INTERFACE), and admit the other nodes only, over a private network.",
+		Since:     "0.2",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
-network world = 0.0.0.0/1, 128.0.0.0/1, ::/1, 8000::/1
-server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
-point box { role host of im  interface eth0 faces internet  nftables }
-allow network world to proxy65 of im
+network nodes = 203.0.113.0/28
+server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+allow network nodes to tcp/32768-60999 of chat
 `,
 		Good: `policy "p" { profile baseline }
-network lan = 192.0.2.32/27
-server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
-point box { role host of im  interface eth0 faces internet  nftables }
-allow network lan to proxy65 of im
+network nodes = 10.20.0.0/28
+server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  interface eth1 faces nodes  nftables }
+allow network nodes to tcp/9100 of chat
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.accesses("allow") {
-				for _, f := range public(p.flows(d)) {
-					for _, s := range p.machines(f) {
-						for _, l := range s.Listeners {
-							if l.Service == "proxy65" && intersects(f.Ports, []ir.PortSpan{l.Port}) {
-								p.Report(d.Span(), fmt.Sprintf("%s, which is everybody, reaches the file transfer proxy of %s", f.From.Label, s.Name))
-							}
-						}
+			for _, o := range p.openings(ir.Access, ir.Cluster) {
+				if intersects(o.flow.Ports, erlang) {
+					continue // cl-epmd reports that
+				}
+				for _, s := range p.machines(o.flow) {
+					ports, ok := distribution(o.flow, s)
+					if !ok || !slices.Contains(erlangSoftware, s.Software) {
+						continue
+					}
+					if far, away := p.outside(o.flow.From); away {
+						p.Report(o.at, fmt.Sprintf("%s reaches the Erlang distribution of %s on %s (%s)", o.flow.From.Label, s.Name, ports, far))
 					}
 				}
 			}
 		},
+	},
+	{
+		Code:      "cl-tigase",
+		Severity:  diag.Error,
+		Title:     "the cluster port of Tigase is reachable from beyond the site",
+		Why:       "Nodes exchange stanzas and sessions there, in clear text. Whoever is taken for a node speaks for every user.",
+		Reference: "Tigase Administration Guide: Network Instructions",
+		Remedy:    "Admit the other nodes of the cluster only, over a private network.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network nodes = 203.0.113.0/28
+server chat { software tigase 8.4  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+allow network nodes to cluster of chat
+`,
+		Good: `policy "p" { profile baseline }
+network nodes = 10.20.0.0/28
+server chat { software tigase 8.4  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  interface eth1 faces nodes  nftables }
+allow network nodes to cluster of chat
+`,
+		Run: func(p *Pass) { p.cluster([]string{"tigase"}, "the cluster port", []ir.PortSpan{tcpPort(5277)}) },
 	},
 	{
 		Code:      "adm-clear-text",
@@ -208,18 +254,18 @@ point box { role host of im  interface eth0 faces internet  nftables }
 allow network ops to tcp/9091 of im
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.accesses("allow") {
-				for _, f := range p.flows(d) {
-					for _, s := range p.machines(f) {
-						far, ok := p.crosses(f.From, s)
-						if !ok {
+			for _, o := range p.openings(ir.Access, ir.Admin) {
+				for _, s := range p.machines(o.flow) {
+					for _, l := range s.Listeners {
+						if !administers(l) || l.Transport != "clear" || !intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
 							continue
 						}
-						for _, l := range s.Listeners {
-							if l.Service == "admin" && l.Transport == "clear" && intersects(f.Ports, []ir.PortSpan{l.Port}) {
-								p.Report(d.Span(), fmt.Sprintf("%s reaches the administration of %s in clear text on port %d (%s)", f.From.Label, s.Name, l.Port.From, far),
-									label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
-							}
+						if _, _, worse := console(s, []ir.PortSpan{l.Port}); worse {
+							continue
+						}
+						if far, away := p.crosses(o.flow.From, s); away {
+							p.Report(o.at, fmt.Sprintf("%s reaches the administration of %s in clear text on port %d (%s)", o.flow.From.Label, s.Name, l.Port.From, far),
+								label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
 						}
 					}
 				}
@@ -248,11 +294,9 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 allow network ops to ssh of box
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.accesses("allow") {
-				for _, f := range public(p.flows(d)) {
-					if intersects(f.Ports, []ir.PortSpan{{Proto: ir.TCP, From: 22, To: 22}}) {
-						p.Report(d.Span(), fmt.Sprintf("%s, which is everybody, reaches ssh of %s", f.From.Label, f.To.Label))
-					}
+			for _, o := range p.openings(ir.Access) {
+				if worldwide(o.flow.From) && intersects(o.flow.Ports, []ir.PortSpan{tcpPort(sshPort)}) {
+					p.Report(o.at, fmt.Sprintf("%s, which is everybody, reaches ssh of %s", o.flow.From.Label, o.flow.To.Label))
 				}
 			}
 		},
@@ -320,17 +364,16 @@ allow network ops to ssh of box
 deny  network drop
 `,
 		Run: func(p *Pass) {
-			denials := p.denials()
-			for _, a := range p.accesses("allow") {
-				for _, f := range p.flows(a) {
-					if !p.management(f) {
-						continue
-					}
-					for _, d := range denials {
-						if pfx, ok := d.overlap(f.From.Set); ok && d.speaksOf(f) {
-							p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s of %s, who administer %s", d.flow.From.Label, spell(pfx), f.From.Label, f.To.Label),
-								label(a.Span(), "they are admitted here"), source(d.flow.From))
-						}
+			index := newSetIndex(p.denyFlows(), sourceOf)
+			for _, o := range p.openings(ir.Access, ir.Admin) {
+				if o.flow.From.Set == nil || !p.management(o.flow) {
+					continue
+				}
+				for _, f := range index.meeting(sourceOf(o.flow)) {
+					d := denial{flow: f}
+					if pfx, ok := d.overlap(o.flow.From.Set); ok && d.speaksOf(o.flow) {
+						p.Report(f.Origin.Span, fmt.Sprintf("%s holds %s of %s, who administer %s", f.From.Label, spell(pfx), o.flow.From.Label, o.flow.To.Label),
+							label(o.at, "they are admitted here"), source(f.From))
 					}
 				}
 			}
@@ -338,38 +381,108 @@ deny  network drop
 	},
 }
 
+// opening is a flow by which somebody is let in, and where that is stated.
+type opening struct {
+	at   diag.Span
+	flow *ir.Flow
+}
+
+// openings lists the allowed conversations of the kinds, in policy order.
+func (p *Pass) openings(kinds ...ir.FlowKind) []opening {
+	if p.fromLines == nil {
+		p.fromLines = map[*ir.Flow]diag.Span{}
+		place := func(flows []*ir.Flow, at diag.Span) {
+			for _, f := range flows {
+				p.fromLines[f] = at
+			}
+		}
+		for _, t := range p.Policy.Admins {
+			place(t.Flows, statedAt(t.At, t.Origin, "from"))
+		}
+		for _, t := range p.Policy.Clusters {
+			place(t.Flows, statedAt(t.At, t.Origin, "with"))
+		}
+		for _, t := range p.Policy.Media {
+			place(t.Flows, statedAt(t.At, t.Origin, "from"))
+		}
+	}
+	var out []opening
+	for _, f := range p.Policy.Flows {
+		if f.Verdict != ir.Allow || f.Outbound || !slices.Contains(kinds, f.Kind) {
+			continue
+		}
+		at, ok := p.fromLines[f]
+		if !ok {
+			at = f.Origin.Span
+		}
+		out = append(out, opening{at, f})
+	}
+	return out
+}
+
+// statedAt is where the first of the keywords is stated, or the statement.
+func statedAt(at map[string]diag.Span, o ir.Origin, keywords ...string) diag.Span {
+	for _, k := range keywords {
+		if span, ok := at[k]; ok {
+			return span
+		}
+	}
+	return o.Span
+}
+
+// administers reports whether people with power over others use the listener.
+func administers(l ir.Listener) bool { return l.Service == "admin" }
+
 // cluster reports access from beyond the site to ports that the nodes of a
 // cluster use among themselves.
-func (p *Pass) cluster(software, what string, ports []ir.PortSpan) {
-	for _, d := range p.accesses("allow") {
-		for _, f := range p.flows(d) {
-			if !intersects(f.Ports, ports) {
+func (p *Pass) cluster(software []string, what string, ports []ir.PortSpan) {
+	for _, o := range p.openings(ir.Access, ir.Cluster) {
+		if !intersects(o.flow.Ports, ports) {
+			continue
+		}
+		for _, s := range p.machines(o.flow) {
+			if !slices.Contains(software, s.Software) {
 				continue
 			}
-			for _, s := range p.machines(f) {
-				if s.Software != software {
-					continue
-				}
-				if far, ok := p.outside(f.From); ok {
-					p.Report(d.Span(), fmt.Sprintf("%s reaches %s of %s (%s)", f.From.Label, what, s.Name, far))
-				}
+			if far, ok := p.outside(o.flow.From); ok {
+				p.Report(o.at, fmt.Sprintf("%s reaches %s of %s (%s)", o.flow.From.Label, what, s.Name, far))
 			}
 		}
 	}
 }
 
+// distribution tells by which ports a flow reaches the nodes' own conversations:
+// those that the policy states for it, or a range in which a node picks one.
+func distribution(f *ir.Flow, s *ir.Server) (string, bool) {
+	const picked = 1000 // a range that wide is opened for a port that nobody knows
+	for _, l := range s.Listeners {
+		if l.Service == "cluster" && intersects(f.Ports, []ir.PortSpan{l.Port}) {
+			return ir.Ports([]ir.PortSpan{l.Port}), true
+		}
+	}
+	for _, span := range f.Ports {
+		if span.Proto == ir.TCP && (f.Kind == ir.Cluster || span.To-span.From >= picked) {
+			return ir.Ports([]ir.PortSpan{span}), true
+		}
+	}
+	return "", false
+}
+
 // management reports whether a flow is how people administer a machine: ssh, or
 // the administration port of a server.
 func (p *Pass) management(f *ir.Flow) bool {
-	if f.Kind != ir.Access || f.Verdict != ir.Allow {
+	if f.Verdict != ir.Allow {
 		return false
 	}
-	if intersects(f.Ports, []ir.PortSpan{{Proto: ir.TCP, From: 22, To: 22}}) {
+	if f.Kind != ir.Access {
+		return f.Kind == ir.Admin
+	}
+	if intersects(f.Ports, []ir.PortSpan{tcpPort(sshPort)}) {
 		return true
 	}
 	for _, s := range p.machines(f) {
 		for _, l := range s.Listeners {
-			if l.Service == "admin" && intersects(f.Ports, []ir.PortSpan{l.Port}) {
+			if administers(l) && intersects(f.Ports, []ir.PortSpan{l.Port}) {
 				return true
 			}
 		}
