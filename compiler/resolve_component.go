@@ -68,7 +68,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, "component", ls)
 	if mode == "connect" && port == 0 && good {
 		s.addRemedy("value-missing", o.Span, fmt.Sprintf("component %s does not state its port", name), "Add port: the server dials the component there.")
 		good = false

@@ -61,11 +61,11 @@ func (s *state) federation(d *lang.FederationDecl) {
 			s.addRemedy("value-missing", o.Span, fmt.Sprintf("federation of %s names no peer and does not say what others may do", srv.Name), "Add default allow, or the peers.")
 		}
 	}
-	keys := []ir.LimitKey{ir.PerSource, ir.PerPeer, ir.Global}
+	var hidden []ir.LimitKey
 	if open == "allow" {
-		keys = []ir.LimitKey{ir.PerSource, ir.Global} // strangers are no peer that could be counted
+		hidden = []ir.LimitKey{ir.PerPeer} // strangers are no peer that could be counted
 	}
-	bounds := s.limits(o, ls, keys...)
+	bounds := s.limits(o, "federation", ls, hidden...)
 	wide.tls, wide.block = cmp.Or(wide.tls, "required"), o
 	s.agree(wide)
 	t := &ir.FederationTerms{
@@ -250,7 +250,7 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 	} else if _, auth := seen["auth"]; auth {
 		s.agree(t)
 	}
-	bounds := s.limits(o, ls, ir.PerSource, ir.PerPeer, ir.Global)
+	bounds := s.limits(o, "peer", ls)
 	if !s.reachPeer(p, item, addresses, port, o) || direction == "" {
 		return nil
 	}

@@ -79,7 +79,7 @@ func (s *state) clients(d *lang.ClientsDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, "clients", ls)
 	id := "clients-" + srv.Name
 	end, ok := anyEnd, true
 	if from != nil {
@@ -190,7 +190,7 @@ func (s *state) serverless(d *lang.ServerlessDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, "serverless", ls)
 	if len(on) == 0 {
 		s.addRemedy("value-missing", o.Span, "serverless does not state its network", "Add on and the networks whose hosts may talk without a server.")
 		return

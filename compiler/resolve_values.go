@@ -296,17 +296,48 @@ func wrongDomain(d string) string {
 
 // size reads a number of bytes: 65536, 64KiB, 1MiB, 500kB.
 func (s *state) size(w *lang.Word) (uint64, bool) {
-	digits := strings.TrimRight(w.Text, "KMGkiB")
-	unit := w.Text[len(digits):]
+	n, wrong := parseSize(w.Text)
+	if wrong != "" {
+		s.addRemedy("value-invalid", w.Span(), wrong, "Write a size such as 64KiB, 1MiB or 500kB.")
+	}
+	return n, wrong == ""
+}
+
+// parseSize reads a number of bytes; otherwise it says what is wrong.
+func parseSize(text string) (n uint64, wrong string) {
+	digits := strings.TrimRight(text, "KMGkiB")
 	factor, known := map[string]uint64{
 		"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
-	}[unit]
+	}[text[len(digits):]]
 	n, err := strconv.ParseUint(digits, 10, 32)
 	if err != nil || !known || n == 0 || n > math.MaxInt64/factor {
-		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no size", quoted(w.Text)), "Write a size such as 64KiB, 1MiB or 500kB.")
-		return 0, false
+		return 0, fmt.Sprintf("%s is no size", quoted(text))
 	}
-	return n * factor, true
+	return n * factor, ""
+}
+
+// duration reads a time: 30s, 10m, 2h, 7d.
+func (s *state) duration(w *lang.Word) (uint64, bool) {
+	n, wrong := parseDuration(w.Text)
+	if wrong != "" {
+		s.addRemedy("value-invalid", w.Span(), wrong, "Write a time such as 30s, 10m, 2h or 7d.")
+	}
+	return n, wrong == ""
+}
+
+// parseDuration reads a time in seconds; otherwise it says what is wrong.
+func parseDuration(text string) (n uint64, wrong string) {
+	digits := strings.TrimRight(text, "smhdin")
+	factor, known := map[string]uint64{"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}[text[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 32)
+	const most = 10 * 366 * 86400
+	switch {
+	case err != nil || !known || n == 0:
+		return 0, fmt.Sprintf("%s is no time", quoted(text))
+	case n*factor > most:
+		return 0, fmt.Sprintf("%s is longer than ten years", quoted(text))
+	}
+	return n * factor, ""
 }
 
 // validDate reports whether text is a date of the form YYYY-MM-DD.

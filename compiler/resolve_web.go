@@ -56,7 +56,7 @@ func (s *state) web(d *lang.WebDecl) {
 			ls = append(ls, i.Limit)
 		}
 	}
-	bounds := s.limits(o, ls, ir.PerSource, ir.Global)
+	bounds := s.limits(o, "web", ls)
 	end, ok := anyEnd, true
 	if from != nil {
 		end, ok = s.endpoint(from, "from_web-"+srv.Name, true, o)

@@ -568,6 +568,9 @@ func (em *emitter) ledger() {
 			list("limit "+l.ID, em.elsewhere(), l.Origin)
 		}
 	}
+	for _, e := range em.p.Unseen(em.pt, Backend{}.Kind()) {
+		list(e.Intent, e.Reason, e.Origin)
+	}
 	for _, c := range em.p.Content {
 		if slices.ContainsFunc(c.On, em.pt.Concerns) {
 			list("content "+c.ID, "this version writes no rules about bodies for HAProxy", c.Origin)

@@ -832,8 +832,19 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 			default:
 				add("limit "+l.ID, ir.Exact, "one count in the kernel, kept over applies", l.Origin)
 			}
+			for _, a := range l.Actions {
+				exact, reason := ir.None, "this version drops the excess and does nothing else with its source"
+				switch a.Name {
+				case "alert":
+					exact, reason = ir.Exact, "the excess is logged, at a limited rate, and counted"
+				case "reject":
+					exact, reason = ir.Under, "the excess is dropped without an answer"
+				}
+				add("limit "+l.ID+" then "+a.Name, exact, reason, l.Origin)
+			}
 		}
 	}
+	es = append(es, p.Unseen(pt, "nftables")...)
 	for _, c := range p.Content {
 		add("content "+c.ID, ir.None, "a packet filter does not see stanzas", c.Origin)
 	}

@@ -29,6 +29,7 @@ func (b Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
 	}
 	em := &emitter{p: p, pt: pt, device: engine.Device, sids: numbers(p)}
 	em.flows()
+	em.out.Ledger = append(em.out.Ledger, em.p.Unseen(em.pt, Backend{}.Kind())...)
 	config, err := configuration(pt.Name, engine.Device)
 	switch {
 	case engine.Device == "":

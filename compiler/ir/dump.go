@@ -80,18 +80,10 @@ func (p *Policy) Dump() []byte {
 		}
 		d.line("  %s  # %s", strings.Join(more, ", "), d.origin(f.Origin))
 		for _, l := range f.Limits {
-			amount := fmt.Sprint(l.Count)
-			if l.Unit != "" {
-				amount += "/" + l.Unit
-			}
-			if l.Burst != 0 {
-				amount += fmt.Sprintf(" burst %d", l.Burst)
-			}
-			key := "per " + string(l.Key)
-			if l.Key == Global {
-				key = "global"
-			}
-			d.line("  limit %s: %s %s %s  # %s", l.ID, l.Kind, amount, key, d.origin(l.Origin))
+			d.limit("limit", l)
+		}
+		for _, l := range f.Bounds {
+			d.limit("bound", l)
 		}
 		for _, l := range p.Legs {
 			if l.Flow == f {

@@ -90,6 +90,17 @@ func (d *dump) terms(o Origin, at map[string]diag.Span, flows []*Flow, limits []
 	}
 }
 
+func (d *dump) limit(word string, l *Limit) {
+	then := ""
+	for i, a := range l.Actions {
+		then += []string{" then ", ", "}[min(i, 1)] + a.Name
+		if a.For != 0 {
+			then += " source " + DurationWords(a.For)
+		}
+	}
+	d.line("  %s %s: %s %s %s%s  # %s", word, l.ID, l.Kind, l.AmountWords(), l.KeyWords(), then, d.origin(l.Origin))
+}
+
 func pointName(pt *Point) string {
 	if pt == nil {
 		return ""
@@ -101,5 +112,5 @@ func seconds(n uint64) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%ds", n)
+	return DurationWords(n)
 }

@@ -260,8 +260,8 @@ type Flow struct {
 	// Multicast is set on serverless mDNS flows: destination group only, IP
 	// time to live or hop limit 255 (RFC 6762 section 11).
 	Multicast bool
-	Limits    []*Limit // what packets show: connections, attempts, bandwidth
-	Bounds    []*Limit // what only the server sees: stanzas, requests, registrations, …
+	Limits    []*Limit // what packets show: connections, attempts
+	Bounds    []*Limit // what a proxy or the server alone sees: bandwidth, stanzas, requests, …
 	Terms     *Terms   // what the statement says about itself; nil where it says nothing
 	TLS       string   // "required", "optional", "none", "direct": what the policy states about it
 	Auth      string   // federation: "external", "dialback", "dialback-tls" or ""
@@ -294,8 +294,9 @@ const (
 	Negotiation   LimitKind = "negotiation"   // seconds until a stream is authenticated
 )
 
-// OnWire reports whether packets alone show what the limit counts.
-func (k LimitKind) OnWire() bool { return k == Connections || k == Attempts || k == Bandwidth }
+// OnWire reports whether the first packets of conversations alone show what the
+// limit counts: that is what a point judges.
+func (k LimitKind) OnWire() bool { return k == Connections || k == Attempts }
 
 // LimitKey is what a limit counts by.
 type LimitKey string

@@ -48,6 +48,7 @@ func (p *Policy) Sanity() []diag.Finding {
 	for _, f := range p.Flows {
 		c.flow(f)
 	}
+	c.statements(p)
 	for _, l := range p.Legs {
 		what := "leg " + l.ID
 		c.check(slices.Contains(p.Flows, l.Flow), l.Origin, "%s is of no flow of the policy", what)
@@ -196,16 +197,33 @@ func (c *sanity) flow(f *Flow) {
 	c.check(len(f.Ports) > 0 || f.Verdict == Deny && f.To.Any, f.Origin, "%s has no port", what)
 	c.check(!f.Multicast || f.OnLink, f.Origin, "%s is multicast and may leave the link", what)
 	for _, l := range f.Limits {
-		if c.limits[l] {
-			continue // shared by the flows of one statement
-		}
-		c.limits[l] = true
-		c.id("a limit", l.ID, l.Origin)
-		c.origin("limit "+l.ID, l.Origin)
-		c.check(l.Count > 0 && (l.Kind == Connections || l.Kind == Attempts), l.Origin, "limit %s bounds nothing", l.ID)
-		c.check(l.Key == PerSource || l.Key == PerPeer || l.Key == Global, l.Origin, "limit %s has the key %q", l.ID, l.Key)
-		unit := slices.Contains([]string{"second", "minute", "hour", "day"}, l.Unit)
-		c.check(unit == (l.Kind == Attempts) && (unit || l.Unit == "" && l.Burst == 0), l.Origin, "limit %s has the unit %q", l.ID, l.Unit)
+		c.limit(l)
+		c.check(l.Kind.OnWire(), l.Origin, "limit %s is not seen in packets, and %s has it as if it were", l.ID, what)
+	}
+	for _, l := range f.Bounds {
+		c.limit(l)
+		c.check(!l.Kind.OnWire(), l.Origin, "limit %s is seen in packets, and %s has it as if it were not", l.ID, what)
+	}
+}
+
+func (c *sanity) limit(l *Limit) {
+	if c.limits[l] {
+		return // shared by the flows of one statement
+	}
+	c.limits[l] = true
+	c.id("a limit", l.ID, l.Origin)
+	c.origin("limit "+l.ID, l.Origin)
+	bytes := l.Kind == StanzaSize || l.Kind == Bandwidth
+	once := slices.Contains([]LimitKind{Connections, Resources, StanzaSize, Negotiation}, l.Kind) // not per time
+	c.check((l.Bytes > 0) == bytes && (l.Seconds > 0) == (l.Kind == Negotiation) && (l.Count > 0) == (!bytes && l.Kind != Negotiation),
+		l.Origin, "limit %s bounds nothing", l.ID)
+	c.check(slices.Contains([]LimitKey{PerSource, PerPrefix, PerPeer, PerAccount, PerStream, Global}, l.Key), l.Origin, "limit %s has the key %q", l.ID, l.Key)
+	c.check((l.Key == PerPrefix) == (l.Prefix4 > 0 && l.Prefix4 <= 32 && l.Prefix6 > 0 && l.Prefix6 <= 128), l.Origin, "limit %s counts per prefix %d/%d", l.ID, l.Prefix4, l.Prefix6)
+	unit := slices.Contains([]string{"second", "minute", "hour", "day"}, l.Unit)
+	c.check(unit != once && (unit || l.Unit == "" && l.Burst == 0 && l.BurstBytes == 0), l.Origin, "limit %s has the unit %q", l.ID, l.Unit)
+	c.check(!l.Before || !l.After, l.Origin, "limit %s is for streams before and after authentication", l.ID)
+	for _, a := range l.Actions {
+		c.check(slices.Contains([]string{"reject", "alert", "block"}, a.Name) && (a.For > 0) == (a.Name == "block"), l.Origin, "limit %s does %q", l.ID, a.Name)
 	}
 }
 
