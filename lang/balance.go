@@ -29,15 +29,22 @@ type opening struct {
 // it is, however it is indented.
 func balance(tokens []lexer.Token) ([]lexer.Token, []diag.Finding) {
 	var missing, extra int // braces without a partner: { and }
-	for _, t := range tokens {
+	deepest := 0
+	for i := range tokens {
+		t := &tokens[i]
 		switch {
-		case isBrace(t, "{"):
+		case t.Type != tokPunct:
+		case t.Value == "{":
 			missing++
-		case isBrace(t, "}") && missing > 0:
+			deepest = max(deepest, missing)
+		case t.Value == "}" && missing > 0:
 			missing--
-		case isBrace(t, "}"):
+		case t.Value == "}":
 			extra++
 		}
+	}
+	if missing == 0 && extra == 0 && deepest <= maxDepth {
+		return tokens, nil
 	}
 
 	var (

@@ -7,7 +7,8 @@
 //	scan     bytes to tokens, total (lexer.go)
 //	balance  a brace that is missing or too many costs one finding (balance.go)
 //	read     statements by the grammar in the tags of nodes.go, with recovery
-//	         after each (parse.go, forms.go)
+//	         after each (parse.go, forms.go): the quick way where they are well
+//	         formed (quick.go), by participle where not (grammar.go)
 //
 // and messages.go words what went wrong. [Format] respaces the tokens and
 // consults the tree for where statements start. What names and values mean is

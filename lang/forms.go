@@ -4,10 +4,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 
-	"github.com/alecthomas/participle/v2"
 	"github.com/alecthomas/participle/v2/lexer"
+
+	"xfwc/lang/diag"
 )
 
 // form is a statement as its author knows it: the keyword it starts with, how
@@ -42,9 +42,12 @@ func (f *form) header() int {
 // section is a place where statements stand: the top level, or one kind of
 // block. It holds the grammar of its statements and their forms.
 type section struct {
-	where  string // as in "unknown keyword in a server block"
-	forms  []form
-	parse  func(*lexer.PeekingLexer) (any, error)
+	where string // as in "unknown keyword in a server block"
+	forms []form
+	// parse reads the statement that comes next, with the findings of its blocks.
+	// Where there is none, it may leave the cursor anywhere.
+	parse  func(*cursor) (any, []diag.Finding, error)
+	judge  func(*cursor) (any, []diag.Finding, error) // parse, by participle alone
 	syntax func() string
 }
 
@@ -69,23 +72,6 @@ func (s *section) keywords() []string {
 		words[i] = f.keyword
 	}
 	return words
-}
-
-// sectionOf makes the section whose statements are of type *T.
-func sectionOf[T any](where string, forms ...form) *section {
-	// Two tokens decide every production, one of them the keyword.
-	parser := sync.OnceValue(func() *participle.Parser[T] {
-		elide := []string{"Comment", "Space", "Newline", "Dropped"}
-		return participle.MustBuild[T](participle.Lexer(definition{}), participle.Elide(elide...), participle.UseLookahead(1))
-	})
-	return &section{
-		where: where,
-		forms: forms,
-		parse: func(lex *lexer.PeekingLexer) (any, error) {
-			return parser().ParseFromLexer(lex, participle.AllowTrailing(true))
-		},
-		syntax: func() string { return parser().String() },
-	}
 }
 
 // looks lists ways to write a statement.

@@ -568,45 +568,6 @@ func FuzzFormat(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) { checkFormat(t, src) })
 }
 
-// longPolicy is about n bytes of policy.
-func longPolicy(n int) []byte {
-	var b bytes.Buffer
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "server s%d {\n  software prosody 13.0\n  domain   d%d.example, muc.d%d.example\n}\n", i, i, i)
-		fmt.Fprintf(&b, "federation of s%d {\n  default deny\n  peer a.example { address 192.0.2.1, 2001:db8::1  limit connections 20 per peer }  # known\n}\n", i)
-		fmt.Fprintf(&b, "test \"t%d\" {\n  deny  tcp any -> s%d:5347 except 10.0.5.4\n  allow tcp lan -> s%d:5222\n}\n", i, i, i)
-	}
-	return b.Bytes()
-}
-
-func BenchmarkParse(b *testing.B) {
-	src := longPolicy(100 << 10)
-	b.SetBytes(int64(len(src)))
-	for b.Loop() {
-		if _, findings := Parse("p", src); len(findings) > 0 {
-			b.Fatal(pins(findings))
-		}
-	}
-}
-
-func BenchmarkParseFaults(b *testing.B) {
-	src := bytes.ReplaceAll(longPolicy(100<<10), []byte("domain"), []byte("domian"))
-	b.SetBytes(int64(len(src)))
-	for b.Loop() {
-		if _, findings := Parse("p", src); len(findings) == 0 {
-			b.Fatal("no findings")
-		}
-	}
-}
-
-func BenchmarkFormat(b *testing.B) {
-	src := longPolicy(100 << 10)
-	b.SetBytes(int64(len(src)))
-	for b.Loop() {
-		Format(src)
-	}
-}
-
 // TestOneFaultOneFinding makes one mistake after the other in an example that
 // uses most of the language, and counts what is reported: a slip must not drown
 // its author in findings, and the finding has to be where the slip is.

@@ -1,7 +1,6 @@
 package lang
 
 import (
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -25,26 +24,6 @@ const (
 	tokDropped    // a brace nested too deep; made by balance
 )
 
-// symbols names the token types for the grammar tags. The elided ones start
-// with a capital too: participle drops tokens of lower-case names before they
-// reach the token list, and the ends of nodes would be wrong.
-var symbols = map[string]lexer.TokenType{
-	"EOF":        lexer.EOF,
-	"Word":       tokWord,
-	"String":     tokString,
-	"Punct":      tokPunct,
-	"Comment":    tokComment,
-	"Space":      tokSpace,
-	"Newline":    tokNewline,
-	"OpenString": tokOpenString,
-	"Invalid":    tokInvalid,
-	"Stray":      tokStray,
-	"Dropped":    tokDropped,
-}
-
-// elided are the token types that the grammar does not see.
-var elided = []lexer.TokenType{tokComment, tokSpace, tokNewline, tokDropped}
-
 // significant reports whether the grammar sees the token.
 func significant(t lexer.Token) bool {
 	switch t.Type {
@@ -54,40 +33,10 @@ func significant(t lexer.Token) bool {
 	return true
 }
 
-// definition is the lexer as participle wants it.
-type definition struct{}
-
-// Symbols implements lexer.Definition.
-func (definition) Symbols() map[string]lexer.TokenType { return symbols }
-
-// Lex implements lexer.Definition.
-func (definition) Lex(name string, r io.Reader) (lexer.Lexer, error) {
-	src, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	return &tokenList{tokens: scan(name, string(src))}, nil
-}
-
-// tokenList hands out tokens that are already there; the last one is EOF.
-type tokenList struct {
-	tokens []lexer.Token
-	next   int
-}
-
-// Next implements lexer.Lexer.
-func (l *tokenList) Next() (lexer.Token, error) {
-	t := l.tokens[l.next]
-	if !t.EOF() {
-		l.next++
-	}
-	return t, nil
-}
-
 // scan reads all tokens of src. Their values, in order, are src; the last token
 // is EOF. Columns count bytes from 1.
 func scan(name, src string) []lexer.Token {
-	tokens := make([]lexer.Token, 0, len(src)/2+1)
+	tokens := make([]lexer.Token, 0, len(src)/3+16)
 	pos := lexer.Position{Filename: name, Line: 1, Column: 1}
 	for pos.Offset < len(src) {
 		typ, n := next(src[pos.Offset:])

@@ -45,13 +45,13 @@ func offset(err error) int {
 
 // unopened reports a statement whose block lacks its {, and reads what stands in
 // the block for its findings, up to its }.
-func (r *reader) unopened(lex *lexer.PeekingLexer, f *form, header []lexer.Token) {
+func (r *reader) unopened(c *cursor, f *form, header []lexer.Token) {
 	finding := diag.New("syntax-block", textSpan(header), fmt.Sprintf("the block of this %s is not opened: a { is missing", f.keyword))
 	finding.Remedy = f.remedy()
 	r.report(finding)
-	r.inside(lex, &reader{section: sections[f.block], outer: r.section})
-	if lex.Peek().Type == tokStray {
-		lex.Next()
+	r.inside(c, &reader{section: sections[f.block], outer: r.section})
+	if c.peek().Type == tokStray {
+		c.take()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/alecthomas/participle/v2"
 	"github.com/alecthomas/participle/v2/lexer"
 
 	"xfwc/lang/diag"
@@ -43,18 +42,17 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	findings := faults(tokens)
 	balanced, unbalanced := balance(tokens)
 
-	lex, _ := lexer.Upgrade(&tokenList{tokens: balanced}, elided...) // a tokenList has no errors
+	c := newCursor(balanced)
 	r := reader{section: sections[reflect.TypeFor[*Decl]()]}
 	file := &File{Name: name}
-	r.read(lex, func(item any) { file.Decls = append(file.Decls, item.(*Decl)) })
+	r.read(&c, func(item any) { file.Decls = append(file.Decls, item.(*Decl)) })
 	file.Pos = diag.Pos{Filename: name, Line: 1, Column: 1}
 	file.EndPos = diag.Pos(tokens[len(tokens)-1].Pos)
 
-	problems := append(r.problems, below(file)...)
-	findings = append(findings, problems...)
+	findings = append(findings, r.problems...)
 	for _, f := range unbalanced {
 		// A { that opens no block need not be told to be open.
-		if !slices.ContainsFunc(problems, func(p diag.Finding) bool { return p.Span == f.Span }) {
+		if !slices.ContainsFunc(r.problems, func(p diag.Finding) bool { return p.Span == f.Span }) {
 			findings = append(findings, f)
 		}
 	}
@@ -68,95 +66,55 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	return file, findings
 }
 
-// Parse implements participle.Parseable: words are most of a policy, and this
-// spares the library's way through reflection.
-func (w *Word) Parse(lex *lexer.PeekingLexer) error {
-	t := lex.Peek()
-	if t.Type != tokWord {
-		return participle.NextMatch
-	}
-	w.Text, w.span = t.Value, span{diag.Pos(t.Pos), diag.Pos(end(*t))}
-	lex.Next()
-	return nil
-}
-
-// Parse implements participle.Parseable.
-func (s *Str) Parse(lex *lexer.PeekingLexer) error {
-	t := lex.Peek()
-	if t.Type != tokString {
-		return participle.NextMatch
-	}
-	s.Raw, s.span = t.Value, span{diag.Pos(t.Pos), diag.Pos(end(*t))}
-	lex.Next()
-	return nil
-}
-
-// Parse implements participle.Parseable: it reads { statements }, passes over
-// what is not well formed, and keeps the findings.
-func (b *Block[T]) Parse(lex *lexer.PeekingLexer) error {
-	open := lex.Peek()
-	if !isBrace(*open, "{") {
-		return participle.NextMatch
-	}
-	r := reader{section: sections[reflect.TypeFor[T]()]}
-	b.Pos = diag.Pos(open.Pos)
-	lex.Next()
-	r.read(lex, func(item any) { b.Items = append(b.Items, item.(T)) })
-	lex.Next() // balance has made sure that this is the closing brace
-	b.EndPos = diag.Pos(lex.RawPeek().Pos)
-	b.problems = r.problems
-	return nil
-}
-
-func (b *Block[T]) found() []diag.Finding { return b.problems }
-
 // errNoKeyword stands for the error of the grammar where no statement starts.
 var errNoKeyword = errors.New("no keyword")
 
 // reader reads the statements of one section.
 type reader struct {
 	section  *section
-	problems []diag.Finding
-	outer    *section // set if the block lacks its {: a stray } or a statement of outer ends it
+	problems []diag.Finding // of the blocks below it too
+	outer    *section       // set if the block lacks its {: a stray } or a statement of outer ends it
 }
 
 // read reads statements up to the end of the section, and leaves the lexer
 // before the closing brace or at the end of the file.
-func (r *reader) read(lex *lexer.PeekingLexer, keep func(any)) {
+func (r *reader) read(c *cursor, keep func(any)) {
 	// The whole statement right before this one, as places in the token list.
-	var from, to lexer.Checkpoint
+	var from, to cursor
 	for {
-		first := lex.Peek()
+		first := c.peek()
 		if first.EOF() || isBrace(*first, "}") {
 			return
 		}
 		if r.outer != nil && (first.Type == tokStray || r.outer.starts(first) && !r.section.starts(first)) {
 			return
 		}
-		here := lex.MakeCheckpoint()
+		here := *c
 		var item any
+		var inner []diag.Finding
 		err := errNoKeyword
 		if r.section.starts(first) {
-			item, err = r.section.parse(lex)
+			item, inner, err = r.section.parse(c)
 		}
 		if err != nil {
-			previous := statement(lex, from, to)
-			lex.LoadCheckpoint(here)
-			r.mend(lex, err, previous)
+			previous := statement(c, from, to)
+			*c = here
+			r.mend(c, err, previous)
 			from, to = here, here
 			continue
 		}
-		if at, ok := r.swallowed(lex, here, item); ok {
-			lex.LoadCheckpoint(here)
-			for lex.Peek().Pos.Offset < at {
-				lex.Next()
+		if at, ok := r.swallowed(c, here, item); ok {
+			*c = here
+			for c.peek().Pos.Offset < at {
+				c.take()
 			}
-			r.incomplete(r.section.form(first.Value), statement(lex, here, lex.MakeCheckpoint()))
+			r.incomplete(r.section.form(first.Value), statement(c, here, *c))
 			from, to = here, here
 			continue
 		}
 		keep(item)
-		from, to = here, lex.MakeCheckpoint()
+		r.problems = append(r.problems, inner...)
+		from, to = here, *c
 	}
 }
 
@@ -164,9 +122,9 @@ func (r *reader) read(lex *lexer.PeekingLexer, keep func(any)) {
 // the section and was read as a value, and gives its offset: a keyword at the
 // start of a line starts a statement, so the one before it lacks a value.
 // Blocks inside the statement have been through this already.
-func (r *reader) swallowed(lex *lexer.PeekingLexer, here lexer.Checkpoint, item any) (int, bool) {
+func (r *reader) swallowed(c *cursor, here cursor, item any) (int, bool) {
 	line := 0
-	for _, t := range lex.Range(here.RawCursor(), lex.RawCursor()) {
+	for _, t := range c.tokens[here.from:c.from] {
 		if !significant(t) {
 			continue
 		}
@@ -191,9 +149,9 @@ func (r *reader) swallowed(lex *lexer.PeekingLexer, here lexer.Checkpoint, item 
 }
 
 // statement lists the significant tokens between two places.
-func statement(lex *lexer.PeekingLexer, from, to lexer.Checkpoint) []lexer.Token {
+func statement(c *cursor, from, to cursor) []lexer.Token {
 	var tokens []lexer.Token
-	for _, t := range lex.Range(from.RawCursor(), to.RawCursor()) {
+	for _, t := range c.tokens[from.from:to.from] {
 		if significant(t) {
 			tokens = append(tokens, t)
 		}
@@ -203,17 +161,17 @@ func statement(lex *lexer.PeekingLexer, from, to lexer.Checkpoint) []lexer.Token
 
 // mend reports the statement that comes next, which the grammar refused with
 // err, and leaves the lexer where another can start.
-func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token) {
-	start := lex.MakeCheckpoint()
-	first := *lex.Next()
+func (r *reader) mend(c *cursor, err error, previous []lexer.Token) {
+	start := *c
+	first := *c.take()
 	switch {
 	case first.Type == tokStray:
 		r.report(diag.New("syntax-block", tokenSpan(first), "this } closes no block"))
-		r.skip(lex, first, nil)
+		r.skip(c, first, nil)
 		return
 	case isBrace(first, "{"):
 		r.opened(first, previous)
-		skipBlock(lex)
+		skipBlock(c)
 		return
 	}
 	var form, guess *form
@@ -228,13 +186,13 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 			guess = r.section.form(near)
 		}
 	}
-	if form != nil && r.beheaded(lex, first, form, err) {
+	if form != nil && r.beheaded(c, first, form, err) {
 		return
 	}
-	if form == nil && r.orphan(lex, start, first, previous) {
+	if form == nil && r.orphan(c, start, first, previous) {
 		return
 	}
-	s := r.skip(lex, first, guess)
+	s := r.skip(c, first, guess)
 	if s.faulty || len(r.problems) > maxFindings {
 		return
 	}
@@ -250,29 +208,29 @@ func (r *reader) mend(lex *lexer.PeekingLexer, err error, previous []lexer.Token
 
 // beheaded reports a statement whose block lacks its {: the grammar refused the
 // text right where the block should start. The lexer is behind first.
-func (r *reader) beheaded(lex *lexer.PeekingLexer, first lexer.Token, form *form, err error) bool {
+func (r *reader) beheaded(c *cursor, first lexer.Token, form *form, err error) bool {
 	if form.block == nil {
 		return false
 	}
-	start := lex.MakeCheckpoint()
+	start := *c
 	header := []lexer.Token{first}
-	t := lex.Peek()
+	t := c.peek()
 	for len(header) < form.header() && !t.EOF() && t.Type != tokStray && !isBrace(*t, "{") && !isBrace(*t, "}") {
-		header = append(header, *lex.Next())
-		t = lex.Peek()
+		header = append(header, *c.take())
+		t = c.peek()
 	}
 	newLine := t.EOF() || t.Pos.Line > header[len(header)-1].Pos.Line
 	if len(header) < form.header() || offset(err) != t.Pos.Offset || isBrace(*t, "{") || !newLine && !sections[form.block].starts(t) {
-		lex.LoadCheckpoint(start)
+		*c = start
 		return false
 	}
-	r.unopened(lex, form, header)
+	r.unopened(c, form, header)
 	return true
 }
 
 // orphan reports the statement before first, whose block is optional, if first
 // would be at home in that block. start is the place of first.
-func (r *reader) orphan(lex *lexer.PeekingLexer, start lexer.Checkpoint, first lexer.Token, previous []lexer.Token) bool {
+func (r *reader) orphan(c *cursor, start cursor, first lexer.Token, previous []lexer.Token) bool {
 	if len(previous) == 0 || isBrace(previous[len(previous)-1], "}") {
 		return false
 	}
@@ -280,29 +238,17 @@ func (r *reader) orphan(lex *lexer.PeekingLexer, start lexer.Checkpoint, first l
 	if form.block == nil || !sections[form.block].starts(&first) {
 		return false
 	}
-	lex.LoadCheckpoint(start)
-	r.unopened(lex, form, previous)
+	*c = start
+	r.unopened(c, form, previous)
 	return true
 }
 
 // inside reads a block for its findings alone.
-func (r *reader) inside(lex *lexer.PeekingLexer, inner *reader) {
-	inner.read(lex, func(item any) { inner.problems = append(inner.problems, below(item.(Node))...) })
+func (r *reader) inside(c *cursor, inner *reader) {
+	inner.read(c, func(any) {})
 	for _, f := range inner.problems {
 		r.report(f)
 	}
-}
-
-// below gathers the findings of the blocks in a tree.
-func below(n Node) []diag.Finding {
-	var findings []diag.Finding
-	Walk(n, func(n Node) bool {
-		if b, ok := n.(interface{ found() []diag.Finding }); ok {
-			findings = append(findings, b.found()...)
-		}
-		return true
-	})
-	return findings
 }
 
 // skipped is what skip passed over.
@@ -315,10 +261,10 @@ type skipped struct {
 // is known or nil. It stops before the next statement, judged by line starts,
 // indentation and keywords, or before the end of the section. A block that
 // belongs to the statement is read for its findings.
-func (r *reader) skip(lex *lexer.PeekingLexer, first lexer.Token, form *form) skipped {
+func (r *reader) skip(c *cursor, first lexer.Token, form *form) skipped {
 	s := skipped{tokens: []lexer.Token{first}, faulty: first.Type == tokInvalid || first.Type == tokOpenString}
 	for {
-		t := *lex.Peek()
+		t := *c.peek()
 		newLine := t.Pos.Line > s.tokens[len(s.tokens)-1].Pos.Line
 		switch {
 		case t.EOF() || isBrace(t, "}"):
@@ -327,24 +273,24 @@ func (r *reader) skip(lex *lexer.PeekingLexer, first lexer.Token, form *form) sk
 			return s
 		case isBrace(t, "{"):
 			if form != nil && form.block != nil {
-				lex.Next()
-				r.inside(lex, &reader{section: sections[form.block]})
-				lex.Next()
+				c.take()
+				r.inside(c, &reader{section: sections[form.block]})
+				c.take()
 				return s
 			}
-			lex.Next()
-			skipBlock(lex)
+			c.take()
+			skipBlock(c)
 			return s
 		case newLine && (r.section.starts(&t) || !continues(t, first, form)):
 			return s
-		case !newLine && r.section.starts(&t) && r.line(lex):
+		case !newLine && r.section.starts(&t) && r.line(c):
 			return s
 		}
 		if t.Type == tokInvalid || t.Type == tokOpenString {
 			s.faulty = true
 		}
 		s.tokens = append(s.tokens, t)
-		lex.Next()
+		c.take()
 	}
 }
 
@@ -359,21 +305,21 @@ func continues(t, first lexer.Token, form *form) bool {
 
 // line reports whether a whole statement stands here, within this line. It
 // leaves the lexer where it was.
-func (r *reader) line(lex *lexer.PeekingLexer) bool {
-	here := lex.MakeCheckpoint()
-	defer func() { lex.LoadCheckpoint(here) }()
-	line := lex.Peek().Pos.Line
-	if _, err := r.section.parse(lex); err != nil {
+func (r *reader) line(c *cursor) bool {
+	here := *c
+	defer func() { *c = here }()
+	line := c.peek().Pos.Line
+	if _, _, err := r.section.parse(c); err != nil {
 		return false
 	}
-	tokens := statement(lex, here, lex.MakeCheckpoint())
+	tokens := statement(c, here, *c)
 	return tokens[len(tokens)-1].Pos.Line == line
 }
 
 // skipBlock passes over the rest of a block whose { was read.
-func skipBlock(lex *lexer.PeekingLexer) {
-	for depth := 1; depth > 0 && !lex.Peek().EOF(); {
-		t := lex.Next()
+func skipBlock(c *cursor) {
+	for depth := 1; depth > 0 && !c.peek().EOF(); {
+		t := c.take()
 		switch {
 		case isBrace(*t, "{"):
 			depth++

@@ -1,46 +1,69 @@
 package lang
 
-import "reflect"
+import (
+	"reflect"
+	"sync"
+)
 
 // Walk calls f for n and, where f returns true, for the nodes below it, in the
 // order of the fields, which is the order of the text.
-func Walk(n Node, f func(Node) bool) { walk(reflect.ValueOf(n), f) }
+func Walk(n Node, f func(Node) bool) {
+	if v := reflect.ValueOf(n); !v.IsNil() {
+		walk(n, v.Elem(), f)
+	}
+}
 
-var nodeType = reflect.TypeFor[Node]()
-
-func walk(v reflect.Value, f func(Node) bool) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return
-		}
-		if v.Type().Implements(nodeType) && !f(v.Interface().(Node)) {
-			return
-		}
-		walkFields(v.Elem(), f)
-	case reflect.Slice:
-		for i := range v.Len() {
-			walk(v.Index(i), f)
-		}
-	case reflect.Struct:
-		if v.CanAddr() {
-			walk(v.Addr(), f)
+// walk visits the node n, which v holds.
+func walk(n Node, v reflect.Value, f func(Node) bool) {
+	if !f(n) {
+		return
+	}
+	for _, i := range nodeFields(v.Type()) {
+		switch field := v.Field(i); field.Kind() {
+		case reflect.Pointer:
+			walkPointer(field, f)
+		case reflect.Slice:
+			for k := range field.Len() {
+				walkPointer(field.Index(k), f)
+			}
+		default:
+			walk(field.Addr().Interface().(Node), field, f)
 		}
 	}
 }
 
-func walkFields(v reflect.Value, f func(Node) bool) {
-	if v.Kind() != reflect.Struct {
-		return
+func walkPointer(v reflect.Value, f func(Node) bool) {
+	if !v.IsNil() {
+		walk(v.Interface().(Node), v.Elem(), f)
 	}
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		if !field.IsExported() {
-			continue
+}
+
+var (
+	nodeType = reflect.TypeFor[Node]()
+	// fields holds what nodeFields found, by type.
+	fields sync.Map
+)
+
+// nodeFields lists the fields of a struct that are nodes, point to one, or are
+// lists of pointers to nodes.
+func nodeFields(t reflect.Type) []int {
+	if known, ok := fields.Load(t); ok {
+		return known.([]int)
+	}
+	var nodes []int
+	for i := range t.NumField() {
+		field := t.Field(i)
+		elem := field.Type
+		switch elem.Kind() {
+		case reflect.Slice:
+			elem = elem.Elem()
+		case reflect.Struct:
+			elem = reflect.PointerTo(elem)
 		}
-		switch field.Type.Kind() {
-		case reflect.Pointer, reflect.Slice, reflect.Struct:
-			walk(v.Field(i), f)
+		if field.IsExported() && elem.Kind() == reflect.Pointer && elem.Implements(nodeType) {
+			nodes = append(nodes, i)
 		}
 	}
+	fields.Store(t, nodes)
+	return nodes
 }
