@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"xfwc/compiler/ir"
+	"xfwc/compiler/lock"
 	"xfwc/lang"
 	"xfwc/lang/diag"
 )
@@ -55,10 +56,10 @@ func Checks() []Check {
 
 // runChecks judges a resolved policy by every check of its profile. It changes
 // nothing, and its findings are in the order of [diag.Sort].
-func runChecks(p *ir.Policy, files []*lang.File) []diag.Finding {
+func runChecks(p *ir.Policy, in Input) []diag.Finding {
 	var out []diag.Finding
 	stated := flowPlaces(p.Flows)
-	federations := readFederations(&Pass{Policy: p, Files: files, stated: stated})
+	federations := readFederations(&Pass{Policy: p, Files: in.Files, stated: stated})
 	for _, c := range Checks() {
 		if c.Profile == "strict" && p.Profile != "strict" {
 			continue
@@ -66,7 +67,7 @@ func runChecks(p *ir.Policy, files []*lang.File) []diag.Finding {
 		if c.Frameworks != nil && !slices.ContainsFunc(c.Frameworks, func(f string) bool { return slices.Contains(p.Comply, f) }) {
 			continue
 		}
-		pass := &Pass{Policy: p, Files: files, stated: stated, federations: federations, check: &c}
+		pass := &Pass{Policy: p, Files: in.Files, Lock: in.Lock, Date: in.Date, stated: stated, federations: federations, check: &c}
 		c.Run(pass)
 		out = append(out, pass.findings...)
 	}
@@ -75,10 +76,13 @@ func runChecks(p *ir.Policy, files []*lang.File) []diag.Finding {
 }
 
 // Pass is one check at work on one policy. Policy says what the statements
-// mean; Files say where and in which words they stand.
+// mean; Files say where and in which words they stand. What Lock and Date do not
+// say is not known: a check is silent about it.
 type Pass struct {
 	Policy *ir.Policy
 	Files  []*lang.File
+	Lock   *lock.File // nil is an empty one
+	Date   string     // today, or ""
 
 	stated      map[string][]flowPlace // the flows by where they are stated
 	federations []federation           // what most checks of federation start from

@@ -500,7 +500,7 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 federation of chat {
   default deny
   tls     required
-  peer partner.example { address 203.0.113.5 }
+  peer partner.example { address 203.0.113.20 }
 }
 `,
 		Run: func(p *Pass) {
@@ -700,11 +700,11 @@ federation of chat {
 	},
 	{
 		Code:      "fed-ip-pin-stale",
-		Severity:  diag.Info,
-		Title:     "peer addresses are stated by hand",
-		Why:       "A stated address does not follow the peer's DNS: when the peer moves, federation stops, and its old address stays open to whoever gets it next.",
-		Reference: "RFC 6120 §13.9.2",
-		Remedy:    "Leave out the `address` lines and run `xfwc lock`, which keeps the addresses from DNS up to date and shows every change.",
+		Severity:  diag.Warning,
+		Title:     "peer addresses are stated by hand, and DNS does not say the same",
+		Why:       "A stated address does not follow the peer's DNS: when the peer moves, federation stops, and its old address stays open to whoever gets it next. Where xfwc.lock holds what DNS says, a move shows.",
+		Reference: "RFC 6120 §3.2, §13.9.2",
+		Remedy:    "Leave out the `address` lines and run `xfwc lock`; or keep them and run `xfwc lock --refresh` now and then, which records what DNS says of the peer.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -713,7 +713,8 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 federation of chat {
   default deny
   tls     required
-  peer partner.example { address 203.0.113.20 }
+  auth    external
+  peer pinned.example { address 203.0.113.99 }  # not in xfwc.lock
 }
 `,
 		Good: `policy "p" { profile baseline }
@@ -722,7 +723,8 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 federation of chat {
   default deny
   tls     required
-  peer branch.example  # addresses from xfwc.lock
+  auth    external
+  peer partner.example { address 203.0.113.20 }  # xfwc.lock says the same
 }
 `,
 		Run: func(p *Pass) {
@@ -730,12 +732,18 @@ federation of chat {
 				var places []diag.Label
 				var names []string
 				for _, r := range fed.peers {
-					for _, l := range r.lines() {
-						if len(l.Address) > 0 {
-							places = append(places, label(l.Span(), "peer %s", r.domain()))
-							names = append(names, r.domain())
-							break
-						}
+					if !r.terms.Stated {
+						continue
+					}
+					known, a, moved := r.elsewhere(p.Lock)
+					switch {
+					case moved && dialback(r.any()): // fed-dialback-auth-host-differs says more
+					case moved:
+						p.Report(r.addressPlace(), fmt.Sprintf("peer %s is at %s by DNS, and that is not among its stated addresses", r.domain(), a),
+							label(known.Span, "recorded here"))
+					case p.Lock.Peer(r.terms.Domain) == nil:
+						places = append(places, label(r.addressPlace(), "peer %s", r.domain()))
+						names = append(names, r.domain())
 					}
 				}
 				if len(places) > 0 {
@@ -743,7 +751,50 @@ federation of chat {
 					if len(names) > 1 {
 						verb = "have their"
 					}
-					p.Report(places[0].Span, fmt.Sprintf("%s %s addresses stated by hand: %s", plural(len(names), "peer"), verb, strings.Join(names, ", ")), places[1:]...)
+					p.Report(places[0].Span, fmt.Sprintf("%s %s addresses stated by hand, and are not in xfwc.lock: %s", plural(len(names), "peer"), verb, strings.Join(names, ", ")), places[1:]...)
+				}
+			}
+		},
+	},
+	{
+		Code:      "fed-dialback-auth-host-differs",
+		Severity:  diag.Warning,
+		Title:     "a dialback peer is open where it connects from, and not where dialback asks",
+		Why:       "Dialback asks the authoritative server of the peer's domain, which DNS names, and not the host that connected. Where the policy states another address alone, the question is denied and the peer is never verified.",
+		Reference: "XEP-0220 §1.2, §1.4",
+		Remedy:    "Leave out the `address` lines, so that the peer is at all addresses that DNS names; or state those too; or use `auth external`.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  auth    dialback over tls
+  peer partner.example { address 203.0.113.99 }  # by DNS it is called at 203.0.113.20
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  auth    external
+  peer partner.example { address 203.0.113.20, 203.0.113.99 }
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, r := range fed.peers {
+					known, a, differs := r.elsewhere(p.Lock)
+					if !differs || !dialback(r.any()) {
+						continue
+					}
+					_, labels := r.authPlace(fed)
+					p.Report(r.addressPlace(), fmt.Sprintf("dialback asks for peer %s at %s, which is not among its stated addresses", r.domain(), a),
+						append(labels, label(known.Span, "DNS says so here"))...)
 				}
 			}
 		},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"xfwc/compiler/ir"
+	"xfwc/compiler/lock"
 	"xfwc/lang"
 	"xfwc/lang/diag"
 )
@@ -115,6 +116,7 @@ func flowPlaces(flows []*ir.Flow) map[string][]flowPlace {
 // federation is a federation statement with what it means.
 type federation struct {
 	decl   *lang.FederationDecl
+	terms  *ir.FederationTerms
 	server *ir.Server
 	open   []*ir.Flow // with everybody, under `default allow`
 	peers  []peer
@@ -123,6 +125,7 @@ type federation struct {
 // peer is a peer line with what it means. It has at least one flow.
 type peer struct {
 	item    *lang.PeerItem
+	terms   *ir.PeerTerms
 	in, out []*ir.Flow
 }
 
@@ -142,10 +145,15 @@ func readFederations(p *Pass) []federation {
 	var out []federation
 	for _, d := range decls(p, func(d *lang.Decl) *lang.FederationDecl { return d.Federation }) {
 		fed := federation{decl: d, server: p.server(d.Server)}
-		if fed.server == nil {
+		at := slices.IndexFunc(p.Policy.Federations, func(t *ir.FederationTerms) bool { return t.Server == fed.server })
+		if fed.server == nil || at < 0 {
 			continue
 		}
-		byPeer := map[string]*peer{}
+		fed.terms = p.Policy.Federations[at]
+		byPeer, terms := map[string]*peer{}, map[string]*ir.PeerTerms{}
+		for _, t := range fed.terms.Peers {
+			terms[t.Domain] = t
+		}
 		for _, f := range p.flows(d) {
 			switch {
 			case f.Kind != ir.Federation || f.Verdict != ir.Allow:
@@ -166,8 +174,9 @@ func readFederations(p *Pass) []federation {
 			if i.Peer == nil {
 				continue
 			}
-			if r := byPeer[strings.ToLower(i.Peer.Domain.Text)]; r != nil {
-				r.item = i.Peer
+			domain := strings.ToLower(i.Peer.Domain.Text)
+			if r := byPeer[domain]; r != nil && terms[domain] != nil {
+				r.item, r.terms = i.Peer, terms[domain]
 				fed.peers = append(fed.peers, *r)
 			}
 		}
@@ -229,6 +238,32 @@ func (r peer) authPlace(fed federation) (diag.Span, []diag.Label) {
 		return r.item.Domain.Span(), []diag.Label{{Span: a.Span(), Text: "stated here for every peer"}}
 	}
 	return r.item.Domain.Span(), nil
+}
+
+// addressPlace is where the peer's addresses are stated.
+func (r peer) addressPlace() diag.Span {
+	for _, l := range r.lines() {
+		if len(l.Address) > 0 {
+			return l.Span()
+		}
+	}
+	return r.item.Domain.Span()
+}
+
+// elsewhere finds an address that DNS gives a peer whose addresses are stated,
+// and that is not among them. Where only the peer connects, DNS does not say
+// from where: its records are about where it is called.
+func (r peer) elsewhere(l *lock.File) (*lock.Peer, netip.Addr, bool) {
+	known := l.Peer(r.terms.Domain)
+	if known == nil || !r.terms.Stated || len(r.out) == 0 {
+		return nil, netip.Addr{}, false
+	}
+	for _, e := range known.Endpoints() {
+		if _, ok := r.addresses().Covering(e.Addr); !ok {
+			return known, e.Addr, true
+		}
+	}
+	return known, netip.Addr{}, false
 }
 
 // directionPlace is where the peer's direction is stated.

@@ -17,8 +17,9 @@ import (
 	"xfwc/lang/diag"
 )
 
-// checkLock holds the addresses of the one peer that the examples of checks
-// leave to the lock.
+// checkLock is what DNS says of the domains that the examples of checks name.
+// branch.example is the one whose addresses they leave to it; pinned.example is
+// deliberately not there.
 const checkLock = `{
   "version": 1,
   "peers": {
@@ -26,7 +27,12 @@ const checkLock = `{
       "srv": [{"service": "_xmpp-server", "target": "xmpp.branch.example", "port": 5269, "priority": 10, "weight": 5, "ttl": 3600}],
       "addresses": {"xmpp.branch.example": ["203.0.113.50"]},
       "dnssec": "unknown"
-    }
+    },
+    "legacy.example":  {"fallback": true, "addresses": {"legacy.example": ["203.0.113.60"]}},
+    "one.example":     {"fallback": true, "addresses": {"one.example": ["203.0.113.20"]}},
+    "partner.example": {"fallback": true, "addresses": {"partner.example": ["203.0.113.20"]}},
+    "second.example":  {"fallback": true, "addresses": {"second.example": ["203.0.113.5"]}},
+    "two.example":     {"fallback": true, "addresses": {"two.example": ["203.0.113.21"]}}
   },
   "feeds": {}
 }

@@ -56,7 +56,7 @@ var stages = []struct {
 	{"unused", false, (*state).reportUnused},
 	{"place", true, func(s *state) { s.found = append(s.found, place(s.p)...) }},
 	{"sanity", true, func(s *state) { s.found = append(s.found, s.p.Sanity()...) }},
-	{"check", true, func(s *state) { s.found = append(s.found, runChecks(s.p, s.in.Files)...) }},
+	{"check", true, func(s *state) { s.found = append(s.found, runChecks(s.p, s.in)...) }},
 	{"test", true, func(s *state) { s.found = append(s.found, testFindings(s.p)...) }},
 	{"waive", false, func(s *state) { s.found = waive(s.in.Files, s.found, s.in.Date, !s.broken) }},
 }
