@@ -42,11 +42,15 @@ var stages = []struct {
 	run   func(*state)
 }{
 	{"policy", false, (*state).resolvePolicy},
-	{"names", false, (*state).declareNames},       // before all that refer to them
-	{"windows", false, (*state).resolveWindows},   // before the statements that hold during them
+	{"names", false, (*state).declareNames},     // before all that refer to them
+	{"windows", false, (*state).resolveWindows}, // before the statements that hold during them
+	{"patterns", false, (*state).resolvePatterns},
+	{"domains", false, (*state).resolveDomains},
+	{"words", false, (*state).resolveWords},
 	{"networks", false, (*state).resolveNetworks}, // feeds are read here
 	{"servers", false, (*state).resolveServers},
 	{"points", false, (*state).resolvePoints}, // a host takes its server's addresses
+	{"zones", false, (*state).resolveZones},   // made of what interfaces face
 	{"flows", false, (*state).resolveFlows},   // adds the listeners that statements name
 	{"access", false, (*state).resolveAccess}, // asks for listeners, so after all of them
 	{"legs", false, (*state).resolveLegs},

@@ -151,7 +151,7 @@ func ifaceTo(pt *ir.Point, a netip.Addr) string {
 //
 // The destination is an address, or the name of a server or point, which stands
 // for each of its addresses of the source's family. The source may be an
-// address or the name of a network, server or point, which stands for its first
+// address or the name of a network, zone, server or point, which stands for its first
 // address of each family. Without a day and time, in UTC, there is a packet for
 // every part of the week that the policy distinguishes.
 func ParsePackets(p *ir.Policy, s string) ([]Packet, error) {
@@ -241,7 +241,12 @@ func addrsOf(p *ir.Policy, s string) ([]netip.Addr, error) {
 			return firstOfEachFamily(n.Set), nil
 		}
 	}
-	return nil, fmt.Errorf("%q is neither an address nor a server, point or network of the policy", s)
+	for _, z := range p.Zones {
+		if z.Name == s && len(z.Set.Prefixes) > 0 {
+			return firstOfEachFamily(z.Set), nil
+		}
+	}
+	return nil, fmt.Errorf("%q is neither an address nor a server, point, network or zone of the policy", s)
 }
 
 func pointAddrs(pt *ir.Point) []netip.Addr {

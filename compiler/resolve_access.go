@@ -60,7 +60,7 @@ func (s *state) resolveAccess() {
 			if !ok {
 				continue
 			}
-			if d.Network && !end.Any && !strings.HasPrefix(end.Label, "network ") {
+			if d.Network && !end.Any && !strings.HasPrefix(end.Label, "network ") && !strings.HasPrefix(end.Label, "zone ") {
 				s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no network is named %s", quoted(w.Text)), "Remove the word network, or define the network.")
 				continue
 			}

@@ -257,10 +257,10 @@ func (s *state) testTo(t *ir.Test, w *lang.Word, line int) bool {
 		return true
 	}
 	n, known := s.names[host]
-	if !known || n.kind == "network" {
+	if !known || n.kind == "network" || n.kind == "zone" {
 		what := "no server or point is named " + quoted(host)
 		if known {
-			what = host + " is a network, and a test is about a server, a point or an address"
+			what = host + " is a " + n.kind + ", and a test is about a server, a point or an address"
 		}
 		s.addRemedy("name-unknown", w.Span(), what, suggest(host, s.namesOf("server", "point"))+form)
 		return false

@@ -3,7 +3,6 @@ package compiler
 import (
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
@@ -68,20 +67,16 @@ func (s *state) network(n *named, path []*named) {
 			s.lookup(w, "network")
 		}
 	}
-	if d.Body != nil {
-		var meta []*lang.MetaItem
-		for _, i := range d.Body.Items {
-			if i.Meta != nil {
-				meta = append(meta, i.Meta)
-			}
-		}
-		s.terms(o, meta)
-	}
+	terms := s.nameLines(o, d.Body, d.Feed)
 	set := s.addrSet("net_"+d.Name.Text, o, ps, members...)
 	if d.Feed != nil {
-		s.feed(d, set)
+		set.Feed, set.HasFeed = d.Feed.Path.Value(), true
+		set.Prefixes = readFeed(s, &terms, d.Feed, addressFeed, ir.MergePrefixes, func(p netip.Prefix, b []byte) []byte { return p.AppendTo(b) })
+		if set.Digest = terms.Digest; terms.Dated {
+			set.Digest = FeedDigest(set.Prefixes)
+		}
 	}
-	n.net = &ir.Network{Name: d.Name.Text, Set: set, Origin: o}
+	n.net = &ir.Network{Name: d.Name.Text, Set: set, Feed: terms, Origin: o}
 	n.state = done
 }
 
@@ -96,43 +91,6 @@ func (s *state) circle(w *lang.Word, first *named, path []*named) {
 	}
 	words = append(words, first.word.Text)
 	s.addRemedy("value-conflict", w.Span(), "networks name each other in a circle: "+strings.Join(words, ", "), "Write the addresses in one of them.", labels...)
-}
-
-// feed reads the addresses of a feed into its set.
-func (s *state) feed(d *lang.NetworkDecl, set *ir.AddrSet) {
-	stated := d.Feed.Path.Value()
-	set.Feed, set.HasFeed = stated, true
-	if stated == "" {
-		s.add("feed-unreadable", d.Feed.Path.Span(), "the feed has no path")
-		return
-	}
-	file := stated
-	if !path.IsAbs(file) {
-		file = path.Join(path.Dir(d.Feed.Path.Span().Start.Filename), file)
-	}
-	if s.in.ReadFeed == nil {
-		s.add("feed-unreadable", d.Feed.Path.Span(), fmt.Sprintf("feed %s cannot be read here", quoted(stated)))
-		return
-	}
-	src, err := s.in.ReadFeed(file)
-	if err != nil {
-		s.add("feed-unreadable", d.Feed.Path.Span(), fmt.Sprintf("feed %s cannot be read: %s", quoted(stated), err))
-		return
-	}
-	ps, fs := ParseFeed(file, src)
-	for i := range fs {
-		fs[i].Labels = append(fs[i].Labels, diag.Label{Span: d.Feed.Path.Span(), Text: "the feed is named here"})
-	}
-	s.found = append(s.found, fs...)
-	set.Prefixes = ps
-	set.Digest = FeedDigest(ps)
-	if len(ps) == 0 && len(fs) == 0 {
-		s.add("feed-empty", d.Feed.Path.Span(), fmt.Sprintf("feed %s holds no address", quoted(stated)))
-	}
-	if locked := s.in.Lock.Feed(stated); locked != nil && locked.Digest != set.Digest {
-		s.add("lock-stale", d.Feed.Path.Span(), fmt.Sprintf("feed %s has %d entries and is not the one that was locked, with %d", quoted(stated), len(ps), locked.Entries),
-			diag.Label{Span: locked.Span, Text: "recorded here"})
-	}
 }
 
 // serviceNames are what a server can be stated to listen for.
@@ -497,6 +455,12 @@ func (s *state) resolveFaces() {
 			}
 			i := &n.point.Interfaces[at]
 			for _, w := range item.Interface.Faces {
+				if zone := s.names[w.Text]; zone != nil && zone.kind == "zone" {
+					zone.used = true
+					s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("an interface cannot face zone %s: a zone is made of interfaces", w.Text), "Name the networks that are behind the interface.",
+						diag.Label{Span: zone.word.Span(), Text: "stated here"})
+					continue
+				}
 				switch w.Text {
 				case "internet":
 					i.Internet = true

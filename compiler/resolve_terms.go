@@ -124,9 +124,6 @@ func (s *state) observe(m *lang.ModeItem, what string) (last string, ok bool) {
 	return "", false
 }
 
-// days of the week, as a window names them.
-var days = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
-
 // resolveWindows reads the windows, before the statements that name them.
 func (s *state) resolveWindows() {
 	each(s, func(d *lang.Decl) *lang.WindowDecl { return d.Window }, func(d *lang.WindowDecl) {
@@ -161,6 +158,7 @@ func (s *state) windowSpan(w *lang.WindowSpan) (ir.WindowSpan, bool) {
 	if !isRange {
 		to = from
 	}
+	days := ir.Weekdays[:]
 	first, last := slices.Index(days, from), slices.Index(days, to)
 	ok := first >= 0 && last >= 0
 	if !ok {

@@ -154,7 +154,7 @@ type placeWord struct {
 	network  *ir.Network
 }
 
-// address reads a word that stands for addresses: the name of a network,
+// address reads a word that stands for addresses: the name of a network, zone,
 // server or point, an address, or a prefix.
 func (s *state) address(w *lang.Word) (placeWord, bool) {
 	if n, ok := s.names[w.Text]; ok {
@@ -186,8 +186,8 @@ func (s *state) address(w *lang.Word) (placeWord, bool) {
 		s.addRemedy("value-invalid", w.Span(), "internet is only what an interface faces", "Write any for every address.")
 		return placeWord{}, false
 	}
-	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no network, server or point is named %s", quoted(w.Text)),
-		suggest(w.Text, s.namesOf("network", "server", "point"))+"Define the name, or correct its spelling.")
+	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no network, zone, server or point is named %s", quoted(w.Text)),
+		suggest(w.Text, s.namesOf(addressKinds...))+"Define the name, or correct its spelling.")
 	return placeWord{}, false
 }
 

@@ -43,6 +43,24 @@ func (s *Str) Value() string {
 	return unescape.Replace(s.Raw[1 : len(s.Raw)-1])
 }
 
+// Within is the place of a part of the value, by byte offsets in it.
+func (s *Str) Within(from, to int) diag.Span {
+	at := func(offset int) diag.Pos {
+		raw := 1 // behind the quote
+		for n := 0; n < offset && raw < len(s.Raw)-1; n++ {
+			if rest := s.Raw[raw:]; strings.HasPrefix(rest, `\"`) || strings.HasPrefix(rest, `\\`) {
+				raw++
+			}
+			raw++
+		}
+		p := s.Pos
+		p.Offset += raw
+		p.Column += raw
+		return p
+	}
+	return diag.Span{Start: at(from), End: at(to)}
+}
+
 var unescape = strings.NewReplacer(`\"`, `"`, `\\`, `\`)
 
 // Block is the statements between { and }. Statements that are not well formed

@@ -18,8 +18,19 @@ func (p *Policy) Dump() []byte {
 	d := &dump{sets: map[string]*AddrSet{}}
 	d.line("policy %q owner %q profile %s comply %s", p.Name, p.Owner, p.Profile, list(p.Comply))
 	for _, n := range p.Networks {
-		d.line("network %s = %s", n.Name, d.set(n.Set))
+		demands := ""
+		if n.Feed.MaxAge > 0 {
+			demands += fmt.Sprintf(" max-age %ds", n.Feed.MaxAge)
+		}
+		if n.Feed.MaxChange > 0 {
+			demands += fmt.Sprintf(" max-change %d%%", n.Feed.MaxChange)
+		}
+		if n.Feed.Expired > 0 {
+			demands += fmt.Sprintf(" without %d expired", n.Feed.Expired)
+		}
+		d.line("network %s = %s%s", n.Name, d.set(n.Set), demands)
 	}
+	d.names(p)
 	for _, s := range p.Servers {
 		d.line("server %s %s %s serves %s at %s", s.Name, s.Software, s.Version, list(s.Domains), d.set(s.Set))
 		if s.Config != "" {
@@ -134,6 +145,57 @@ func (p *Policy) Dump() []byte {
 		d.line("set %s%s = %s", s.Name, feed, list(shown))
 	}
 	return d.Bytes()
+}
+
+// names writes what stands for hours, texts and interfaces, and what statements
+// say about themselves.
+func (d *dump) names(p *Policy) {
+	for _, w := range p.Windows {
+		var spans []string
+		for _, s := range w.Spans {
+			spans = append(spans, s.String())
+		}
+		d.line("window %s = %s", w.Name, list(spans))
+	}
+	for _, x := range p.Patterns {
+		d.line("pattern %s = %q %s", x.Name, x.Source, x.Features)
+	}
+	for _, l := range p.Domains {
+		d.line("domains %s%s = %s", l.Name, l.Feed.dump(), some(l.Domains))
+	}
+	for _, l := range p.Words {
+		d.line("words %s%s = %s", l.Name, l.Feed.dump(), some(l.Words))
+	}
+	for _, z := range p.Zones {
+		var faces []string
+		for _, i := range z.Interfaces {
+			faces = append(faces, i.Name+" of "+i.Point.Name)
+		}
+		d.line("zone %s = %s behind %s", z.Name, d.set(z.Set), list(faces))
+	}
+	for _, s := range p.Statements {
+		during := ""
+		if s.Terms.During != nil {
+			during = s.Terms.During.Name
+		}
+		d.line("terms of %s: owner %q ticket %q expires %s during %s", s.Origin.Label, s.Terms.Owner, s.Terms.Ticket, cmp.Or(s.Terms.Expires, "-"), cmp.Or(during, "-"))
+	}
+}
+
+// dump says where a list comes from; "" is the policy itself.
+func (t FeedTerms) dump() string {
+	if t.Path == "" {
+		return ""
+	}
+	return fmt.Sprintf(" feed %q %s", t.Path, t.Digest)
+}
+
+// some lists the first of many.
+func some(words []string) string {
+	if more := len(words) - maxDumped; more > 0 {
+		words = append(slices.Clone(words[:maxDumped]), fmt.Sprintf("and %d more", more))
+	}
+	return list(words)
 }
 
 type dump struct {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"xfwc/lang/diag"
@@ -45,6 +46,17 @@ type WindowSpan struct {
 	From, To uint16  // minutes after midnight, 0 <= From < To <= 1440
 }
 
+// String writes the span as a policy does: mon,wed 08:00-18:00.
+func (s WindowSpan) String() string {
+	var days []string
+	for i, on := range s.Days {
+		if on {
+			days = append(days, Weekdays[i])
+		}
+	}
+	return fmt.Sprintf("%s %02d:%02d-%02d:%02d", strings.Join(days, ","), s.From/60, s.From%60, s.To/60, s.To%60)
+}
+
 // Meets reports whether two spans share a minute.
 func (s WindowSpan) Meets(o WindowSpan) bool {
 	for d := range s.Days {
@@ -69,16 +81,17 @@ func MomentOf(t time.Time) Moment {
 
 // ParseMoment reads a day and a time, such as "mon" and "09:00".
 func ParseMoment(day, clock string) (Moment, bool) {
-	d := slices.Index(weekdays[:], day)
+	d := slices.Index(Weekdays[:], day)
 	t, err := time.Parse("15:04", clock)
 	return Moment{Day: d, Minute: uint16(t.Hour()*60 + t.Minute())}, d >= 0 && err == nil && len(clock) == len("15:04")
 }
 
-var weekdays = [7]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+// Weekdays are the days of the week as windows and tests write them.
+var Weekdays = [7]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
 // String is the moment as [ParseMoment] reads it: "mon 09:00".
 func (m Moment) String() string {
-	return fmt.Sprintf("%s %02d:%02d", weekdays[m.Day], m.Minute/60, m.Minute%60)
+	return fmt.Sprintf("%s %02d:%02d", Weekdays[m.Day], m.Minute/60, m.Minute%60)
 }
 
 // Moments are the minutes at which a policy can begin to judge otherwise, in
@@ -145,9 +158,14 @@ type ZoneInterface struct {
 // FeedTerms are what a policy demands of a feed.
 type FeedTerms struct {
 	Path      string // as the policy states it; "" without a feed
-	Digest    string // "sha256:…" over the sorted entries
+	Digest    string // "sha256:…" over the sorted entries that it lists, with their dates
+	Entries   int    // that it lists, each once; addresses as merged prefixes
 	MaxAge    uint64 // seconds; 0 is unlimited
 	MaxChange uint8  // percent of the entries that may change at once; 0 is unlimited
+	Dated     bool   // some entries have a last day of their own
+	// Sketch is a small likeness of the entries, by which a later list can be
+	// compared with this one; only where MaxChange is stated.
+	Sketch []uint64
 	// Expired are the entries that are left out because their own date lies
 	// before the day that xfwc.lock records for the feed.
 	Expired int
@@ -164,20 +182,24 @@ type DomainList struct {
 	Origin  Origin
 }
 
-// Covers reports whether the domain or one above it is listed.
+// Covers reports whether the domain, in lower case, or one above it is listed.
 func (l *DomainList) Covers(domain string) (entry string, ok bool) {
-	for _, d := range l.Domains {
-		if domain == d || len(domain) > len(d) && domain[len(domain)-len(d)-1] == '.' && domain[len(domain)-len(d):] == d {
-			return d, true
+	for {
+		if _, ok := slices.BinarySearch(l.Domains, domain); ok {
+			return domain, true
 		}
+		_, above, more := strings.Cut(domain, ".")
+		if !more {
+			return "", false
+		}
+		domain = above
 	}
-	return "", false
 }
 
 // WordList is named literal texts, found in any ASCII case.
 type WordList struct {
 	Name   string
-	Words  []string
+	Words  []string // sorted, ASCII letters in lower case
 	Feed   FeedTerms
 	Origin Origin
 }

@@ -3,6 +3,8 @@ package lock
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -24,6 +26,9 @@ const (
 
 // FallbackPort is used for peers without an SRV answer (RFC 6120 section 3.2.2).
 const FallbackPort = 5269
+
+// SketchSize bounds the sketch of a feed.
+const SketchSize = 128
 
 // File is a whole lock. The zero value with Version set is an empty lock.
 type File struct {
@@ -73,8 +78,15 @@ type Host struct {
 type Feed struct {
 	Path    string // as the policy states it
 	Digest  string // "sha256:…" over its merged prefixes
-	Entries int    // prefixes after merging
-	Span    diag.Span
+	Entries int    // that it lists: prefixes after merging, domains, texts
+	// Date is the day on which the feed was accepted, YYYY-MM-DD; "" where
+	// nothing in the policy or the feed depends on it.
+	Date string
+	// Sketch is a small likeness of the entries, by which a later feed can be
+	// compared with this one: sorted, each value once, at most SketchSize of
+	// them. nil where the policy sets no bound to changes.
+	Sketch []uint64
+	Span   diag.Span
 }
 
 // AddrPort is an address of a peer, the port it is reached on, and whether TLS
@@ -228,6 +240,18 @@ func (f *File) Format() []byte {
 		b.WriteString(": {\"digest\": ")
 		str(&b, d.Digest)
 		number(&b, ", \"entries\": ", uint64(d.Entries))
+		if d.Date != "" {
+			b.WriteString(", \"date\": ")
+			str(&b, d.Date)
+		}
+		if d.Sketch != nil {
+			var raw []byte
+			for _, h := range d.Sketch {
+				raw = binary.BigEndian.AppendUint64(raw, h)
+			}
+			b.WriteString(", \"sketch\": ")
+			str(&b, base64.StdEncoding.EncodeToString(raw))
+		}
 		b.WriteString("}")
 	})
 	b.WriteString("\n}\n")

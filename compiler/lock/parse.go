@@ -2,6 +2,8 @@ package lock
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"xfwc/lang/diag"
 )
@@ -401,6 +404,13 @@ func (r *reader) feed(m member) *Feed {
 			}
 		case "entries":
 			d.Entries = int(r.number(v, "the number of entries", 1<<31-1))
+		case "date":
+			d.Date, _ = r.string(v, "the date")
+			if _, err := time.Parse(time.DateOnly, d.Date); v.kind == 's' && err != nil {
+				r.at(v, "the date has to be written as 2027-01-31")
+			}
+		case "sketch":
+			r.sketch(d, v)
 		default:
 			return false
 		}
@@ -410,6 +420,23 @@ func (r *reader) feed(m member) *Feed {
 		return nil
 	}
 	return d
+}
+
+// sketch reads what Format writes: 64-bit numbers in rising order.
+func (r *reader) sketch(d *Feed, v *value) {
+	text, ok := r.string(v, "the sketch")
+	if !ok {
+		return
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	d.Sketch = make([]uint64, 0, len(raw)/8)
+	for i := 0; i+8 <= len(raw); i += 8 {
+		d.Sketch = append(d.Sketch, binary.BigEndian.Uint64(raw[i:]))
+	}
+	rising := slices.IsSorted(d.Sketch) && len(slices.Compact(slices.Clone(d.Sketch))) == len(d.Sketch)
+	if err != nil || len(raw)%8 != 0 || len(d.Sketch) > SketchSize || !rising {
+		r.at(v, "the sketch has to be at most %d rising 64-bit numbers in Base64", SketchSize)
+	}
 }
 
 // validHost accepts host names of RFC 1123 section 2.1 in lower case, also with
