@@ -270,7 +270,9 @@ allow network ops to ssh of box
 				if f.Verdict != ir.Allow || f.Outbound || f.OnLink || f.From.Set == nil || f.From.Set.Feed != "" || p.fromPoint(f) {
 					continue
 				}
-				at := slices.IndexFunc(f.From.Set.Prefixes, func(pfx netip.Prefix) bool { return localPrefix(pfx) && !loopback(pfx) })
+				at := slices.IndexFunc(f.From.Set.Prefixes, func(pfx netip.Prefix) bool {
+					return localPrefix(pfx) && !loopback(pfx) && !pfx.Addr().IsLinkLocalUnicast() // no router passes those on
+				})
 				if at < 0 {
 					continue
 				}

@@ -136,6 +136,12 @@ serverless {
 `,
 		Run: func(p *Pass) {
 			for _, d := range p.serverless() {
+				var links []*ir.AddrSet
+				for _, i := range d.Body.Items {
+					for _, w := range i.On {
+						links = append(links, p.addresses(w))
+					}
+				}
 				for _, i := range d.Body.Items {
 					for _, w := range i.On {
 						set := p.addresses(w)
@@ -147,7 +153,7 @@ serverless {
 							continue
 						}
 						for _, pt := range p.Policy.Points {
-							if !speaksServerless(pt) || len(pt.Interfaces) == 0 || faces(pt, set) {
+							if !speaksServerless(pt) || len(pt.Interfaces) == 0 || slices.ContainsFunc(links, func(l *ir.AddrSet) bool { return faces(pt, l) }) {
 								continue
 							}
 							if at := slices.IndexFunc(pt.Interfaces, func(i ir.Interface) bool { return i.Internet }); at >= 0 {
@@ -155,6 +161,49 @@ serverless {
 									label(pt.Interfaces[at].Origin.Span, "this interface"))
 							}
 						}
+					}
+				}
+			}
+			for _, o := range p.openings(ir.Access) {
+				if worldwide(o.flow.From) && opensMDNS(o.flow) {
+					p.Report(o.at, fmt.Sprintf("%s, which is everybody, reaches multicast DNS of %s", o.flow.From.Label, o.flow.To.Label))
+				}
+			}
+		},
+	},
+	{
+		Code:      "sl-mdns-routed",
+		Severity:  diag.Error,
+		Title:     "multicast DNS is let through from another link",
+		Why:       "Answers are believed because only neighbours can send them. What a router or a reflector passes on renames hosts, and tells one network who is on the other.",
+		Reference: "RFC 6762 §11",
+		Remedy:    "Remove the statement: `serverless` opens multicast DNS on the link itself, and people on other links belong on an XMPP server.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network lan    = 192.168.10.0/24, 2001:db8:10::/64
+network branch = 192.168.20.0/24, 2001:db8:20::/64
+point laptop { role host  address 192.168.10.77  interface wlan0 faces lan, branch, internet  nftables }
+allow network branch to udp/5353 of laptop
+`,
+		Good: `policy "p" { profile baseline }
+network lan    = 192.168.10.0/24, 2001:db8:10::/64
+network branch = 192.168.20.0/24, 2001:db8:20::/64
+point laptop { role host  address 192.168.10.77  interface wlan0 faces lan, branch, internet  nftables }
+allow network lan to udp/5353 of laptop
+`,
+		Run: func(p *Pass) {
+			for _, o := range p.openings(ir.Access) {
+				if worldwide(o.flow.From) || !opensMDNS(o.flow) {
+					continue
+				}
+				for _, pt := range p.Policy.Points {
+					if !overlaps(o.flow.To.Set, pt.Set) {
+						continue
+					}
+					if pfx, ok := p.offLink(o.flow.From.Set, pt); ok {
+						p.Report(o.at, fmt.Sprintf("%s reaches multicast DNS of %s from %s, which is another link", o.flow.From.Label, pt.Name, spell(pfx)),
+							label(pt.Origin.Span, "point %s", pt.Name), source(o.flow.From))
 					}
 				}
 			}
@@ -206,7 +255,7 @@ serverless {
 		Title:     "serverless messages are clear text, and nothing watches them",
 		Why:       "Streams between neighbours are rarely encrypted and never authenticated. What no client can be made to protect, an intrusion detection system on the link can at least see.",
 		Reference: "XEP-0174 §13.1",
-		Remedy:    "Add a content rule with `on serverless` and a point with suricata, or waive this where clients demand TLS.",
+		Remedy:    "State `tls required` where the clients can be told to demand it; otherwise add a content rule with `on serverless` and a point with suricata.",
 		Since:     "0.1",
 		Profile:   "strict",
 		Bad: `policy "p" { profile strict }
@@ -236,7 +285,8 @@ content wire-fraud {
 				watched = watched || slices.ContainsFunc(c.On, func(f *ir.Flow) bool { return f.Kind == ir.Serverless })
 			}
 			for _, d := range p.serverless() {
-				if !watched {
+				protected := slices.ContainsFunc(d.Body.Items, func(i *lang.ServerlessItem) bool { return i.TLS != nil && i.TLS.Text == "required" })
+				if !watched && !protected {
 					p.Report(keyword(d, d.Keyword), "serverless messages are clear text, and no content rule watches them")
 				}
 			}
@@ -244,7 +294,7 @@ content wire-fraud {
 	},
 	{
 		Code:      "sl-bridge",
-		Severity:  diag.Warning,
+		Severity:  diag.Error,
 		Title:     "a machine that speaks serverless is a component of a server",
 		Why:       "Serverless stanzas name senders that nobody has authenticated, and must not be passed on into an XMPP network. A component may send as any user of its domain, so this machine could do just that.",
 		Reference: "XEP-0174 §13.2",
@@ -309,6 +359,48 @@ func (p *Pass) onServerless(pt *ir.Point) bool {
 		}
 	}
 	return false
+}
+
+// opensMDNS reports whether a flow names the port of multicast DNS. A wide range
+// that happens to hold it is meant for something else.
+func opensMDNS(f *ir.Flow) bool {
+	const narrow = 100
+	return slices.ContainsFunc(f.Ports, func(s ir.PortSpan) bool {
+		return s.Proto == ir.UDP && s.From <= 5353 && 5353 <= s.To && s.To-s.From < narrow
+	})
+}
+
+// offLink finds a part of the set that is certainly not on a link of the point:
+// no network of the policy holds both, and it is a network without an address
+// of the point, or in one.
+func (p *Pass) offLink(set *ir.AddrSet, pt *ir.Point) (netip.Prefix, bool) {
+	if set == nil || len(pt.Set.Prefixes) == 0 {
+		return netip.Prefix{}, false
+	}
+	for _, pfx := range set.Prefixes {
+		if pfx.Addr().IsLinkLocalUnicast() || loopback(pfx) || !sameFamily(&ir.AddrSet{Prefixes: []netip.Prefix{pfx}}, pt.Set) {
+			continue
+		}
+		known, onLink := !pfx.IsSingleIP(), false
+		for _, own := range pt.Set.Prefixes {
+			onLink = onLink || pfx.Overlaps(own)
+		}
+		for _, n := range p.Policy.Networks {
+			for _, link := range n.Set.Prefixes {
+				if link.Bits() > pfx.Bits() || !link.Contains(pfx.Addr()) {
+					continue
+				}
+				known = true
+				for _, own := range pt.Set.Prefixes {
+					onLink = onLink || link.Overlaps(own)
+				}
+			}
+		}
+		if known && !onLink {
+			return pfx, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 // sameFamily reports whether the sets have an address family in common.
