@@ -47,6 +47,7 @@ func Checks() []Check {
 		serverlessChecks,
 		adminChecks,
 		mediaChecks,
+		contentChecks,
 		hygieneChecks,
 		complianceChecks,
 	)

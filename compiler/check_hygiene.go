@@ -6,146 +6,17 @@ import (
 	"slices"
 
 	"xfwc/compiler/ir"
-	"xfwc/lang"
 	"xfwc/lang/diag"
 )
 
 var hygieneChecks = []Check{
 	{
-		Code:      "content-opaque",
-		Severity:  diag.Error,
-		Title:     "a content rule is stated for traffic that no device on the network can read",
-		Why:       "Once TLS has started, nothing between the two ends sees a stanza. The rule would look configured and never match.",
-		Reference: "RFC 6120 §13.3, RFC 7590 §3.1",
-		Remedy:    "State the rule on a flow with a clear leg: a component, serverless, or web whose TLS ends at a proxy. For the rest, use the filter of the server itself.",
-		Since:     "0.1",
-		Profile:   "baseline",
-		Bad: `policy "p" { profile baseline }
-server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
-point box { role host of chat  interface eth0 faces internet  nftables  suricata passive eth0 }
-clients of chat {
-  from     any
-  starttls required
-  limit connections 20 per source
-  limit connections 2000 global
-  limit attempts 30/minute burst 10 per source
-  limit attempts 200/second burst 400 global
-}
-content wire-fraud {
-  match text "wire transfer"
-  on    clients of chat
-  then  alert
-}
-`,
-		Good: `policy "p" { profile baseline }
-server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
-point box { role host of chat  interface eth0 faces internet  nftables  suricata passive eth0 }
-component irc of chat {
-  port   5347
-  from   198.51.100.77
-  tunnel "stunnel on both ends"
-}
-content wire-fraud {
-  match text "wire transfer"
-  on    component irc
-  then  alert
-}
-`,
-		Run: func(p *Pass) {
-			for _, c := range p.Policy.Content {
-				for i, f := range c.On {
-					if i >= len(c.OnNames) || slices.Contains(c.OnNames[:i], c.OnNames[i]) {
-						continue // several flows may bear one name; the first answers for all
-					}
-					if p.readable(c, c.OnNames[i]) {
-						continue
-					}
-					at, why := c.Origin.Span, ""
-					for _, s := range p.subjects(c) {
-						if s.String() == c.OnNames[i] {
-							at = s.Span()
-						}
-					}
-					var labels []diag.Label
-					for _, leg := range p.Policy.Legs {
-						if leg.Flow == f {
-							why = ": " + leg.Reason
-							labels = append(labels, label(leg.Origin.Span, "%s is %s here", c.OnNames[i], leg.Visibility))
-							break
-						}
-					}
-					p.Report(at, fmt.Sprintf("content rule %s cannot see inside %s%s", c.ID, c.OnNames[i], why), labels...)
-				}
-			}
-		},
-	},
-	{
-		Code:      "content-drop-passive",
-		Severity:  diag.Warning,
-		Title:     "a content rule drops, and every intrusion detection system only listens",
-		Why:       "A passive engine sees a copy of the traffic. It can raise an alert after the fact; the stanza has already arrived.",
-		Reference: "Suricata User Guide: IPS Mode",
-		Remedy:    "State `then alert`, or let suricata work inline by leaving out `passive` and the interface.",
-		Since:     "0.1",
-		Profile:   "baseline",
-		Bad: `policy "p" { profile baseline }
-server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
-point box { role host of chat  interface eth0 faces internet  nftables  suricata passive eth0 }
-component irc of chat {
-  port   5347
-  from   198.51.100.77
-  tunnel "stunnel on both ends"
-}
-content wire-fraud {
-  match text "wire transfer"
-  on    component irc
-  then  drop
-}
-`,
-		Good: `policy "p" { profile baseline }
-server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
-point box { role host of chat  interface eth0 faces internet  nftables  suricata passive eth0 }
-component irc of chat {
-  port   5347
-  from   198.51.100.77
-  tunnel "stunnel on both ends"
-}
-content wire-fraud {
-  match text "wire transfer"
-  on    component irc
-  then  alert
-}
-`,
-		Run: func(p *Pass) {
-			var passive []diag.Label
-			for _, pt := range p.Policy.Points {
-				for _, e := range pt.Engines {
-					switch {
-					case e.Kind != "suricata":
-					case e.Mode != "passive":
-						return
-					default:
-						passive = append(passive, label(e.Origin.Span, "%s only listens", pt.Name))
-					}
-				}
-			}
-			if len(passive) == 0 {
-				return // nothing could even alert, which placement reports
-			}
-			for _, c := range p.Policy.Content {
-				if c.Does("drop") {
-					p.Report(p.thenSpan(c), fmt.Sprintf("content rule %s drops, and no engine stands in the path", c.ID), passive...)
-				}
-			}
-		},
-	},
-	{
 		Code:      "gen-ipv6-twin",
-		Severity:  diag.Warning,
-		Title:     "a statement knows IPv4 only, and the server has IPv6 as well",
+		Severity:  diag.Error,
+		Title:     "a statement or a listener knows IPv4 only, and the server has IPv6 as well",
 		Why:       "Clients and peers try all addresses of a server, IPv6 among them. A deny list without IPv6 is walked around, and people whose IPv6 was forgotten are refused now and then.",
 		Reference: "RFC 6120 §3.2.1",
-		Remedy:    "Add the IPv6 prefixes to the network, or take the IPv6 address off the server.",
+		Remedy:    "Add the IPv6 prefixes to the network, bind the listener to IPv6 as well and state it with `port`, or take the IPv6 address off the server.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -180,14 +51,33 @@ deny network drop
 					}
 				}
 			}
-			for _, d := range p.denials() {
+			for _, f := range p.denyFlows() {
+				if !v4only(f.From) {
+					continue
+				}
 				at := slices.IndexFunc(p.Policy.Servers, func(s *ir.Server) bool {
-					return dual(s) && (d.flow.To.Any || overlaps(d.flow.To.Set, s.Set))
+					return dual(s) && (f.To.Any || overlaps(f.To.Set, s.Set))
 				})
-				if at >= 0 && v4only(d.flow.From) {
+				if at >= 0 {
 					s := p.Policy.Servers[at]
-					p.Report(d.decl.Span(), fmt.Sprintf("%s has no IPv6, and server %s has", d.flow.From.Label, s.Name),
-						source(d.flow.From), label(s.Origin.Span, "server %s", s.Name))
+					p.Report(f.Origin.Span, fmt.Sprintf("%s has no IPv6, and server %s has", f.From.Label, s.Name),
+						source(f.From), label(s.Origin.Span, "server %s", s.Name))
+				}
+			}
+			for _, s := range p.Policy.Servers {
+				if !dual(s) {
+					continue
+				}
+				var ports []ir.PortSpan
+				source := ""
+				for _, l := range s.Listeners {
+					if l.Bind == "v4" && !l.Off && !l.Stated && p.served(s, l) {
+						ports, source = append(ports, l.Port), l.Source
+					}
+				}
+				if ports != nil {
+					p.Report(s.Origin.Span, fmt.Sprintf("%s %s listens on IPv4 alone unless its configuration says otherwise, and server %s has an IPv6 address: %s (%s)",
+						s.Software, s.Version, s.Name, ir.Ports(ports), source))
 				}
 			}
 		},
@@ -321,18 +211,78 @@ clients of chat {
 deny network drop
 `,
 		Run: func(p *Pass) {
-			denials := p.denials()
+			denials := newSetIndex(p.denyFlows(), sourceOf)
 			for _, f := range p.Policy.Flows {
 				if f.Verdict != ir.Allow || f.Outbound || f.From.Set == nil || len(f.From.Set.Prefixes) == 0 || f.Peer != "" || p.management(f) {
 					continue // a denied peer or administrator has a check of its own
 				}
-				for _, d := range denials {
-					wholly := len(d.flow.Ports) == 0 || covers(d.flow.Ports, f.Ports)
-					everywhere := d.flow.To.Any || f.To.Set != nil && f.To.Set.Within(d.flow.To.Set)
-					everybody := d.flow.From.Any || f.From.Set.Within(d.flow.From.Set)
-					if wholly && everywhere && everybody {
-						p.Report(f.Origin.Span, fmt.Sprintf("%s admits %s, all of which %s denies", f.Origin.Label, f.From.Label, d.flow.From.Label),
-							label(d.decl.Span(), "denied here"))
+				for _, d := range denials.holding(f.From) {
+					if swallows(d, f) {
+						p.Report(f.Origin.Span, fmt.Sprintf("%s admits %s, all of which %s denies", f.Origin.Label, f.From.Label, d.From.Label),
+							label(d.Origin.Span, "denied here"))
+					}
+				}
+			}
+			for _, e := range p.Policy.Egress {
+				allowed, denied := byVerdict(e.Flows)
+				index := newSetIndex(denied, destinationOf)
+				for _, f := range allowed {
+					for _, d := range index.holding(f.To) {
+						if swallows(d, f) {
+							p.Report(f.Origin.Span, fmt.Sprintf("%s is denied as well: nothing gets out by it", f.Origin.Label), label(d.Origin.Span, "denied here"))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "gen-redundant",
+		Severity:  diag.Info,
+		Title:     "a statement says nothing that another one does not say as well",
+		Why:       "Taking one of the two away, or changing it, changes nothing: whoever does so believes that it did.",
+		Reference: "",
+		Remedy:    "Remove the statement, or the addresses that the other one has.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network drop = 203.0.113.0/24
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+deny network drop
+deny 203.0.113.128/25
+`,
+		Good: `policy "p" { profile baseline }
+network drop = 203.0.113.0/25
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+deny network drop
+deny 203.0.113.128/25
+`,
+		Run: func(p *Pass) {
+			var allowed []*ir.Flow
+			order := map[*ir.Flow]int{}
+			for i, f := range p.Policy.Flows {
+				if order[f] = i; f.Kind == ir.Access && f.Verdict == ir.Allow {
+					allowed = append(allowed, f)
+				}
+			}
+			for _, flows := range [][]*ir.Flow{allowed, p.denyFlows()} {
+				from, to := newSetIndex(flows, sourceOf), newSetIndex(flows, destinationOf)
+				for _, f := range flows {
+					if f.From.Set == nil || len(f.From.Set.Prefixes) == 0 || f.From.Set.HasFeed {
+						continue // what a feed holds is not for this policy to tidy
+					}
+					near := from.holding(f.From)
+					if other := to.holding(f.To); len(other) < len(near) {
+						near = other
+					}
+					for _, g := range near {
+						if f == g || g.From.Set != nil && g.From.Set.HasFeed || !swallows(g, f) || swallows(f, g) && order[f] < order[g] {
+							continue // of two that say the same the later one is too many
+						}
+						p.Report(f.Origin.Span, fmt.Sprintf("%s is said by %s as well", f.Origin.Label, g.Origin.Label), label(g.Origin.Span, "stated here"))
+						break
 					}
 				}
 			}
@@ -360,57 +310,56 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 deny network drop
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.denials() {
-				if pfx, wide := widePrefix(d.flow.From.Set); wide {
-					p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s", d.flow.From.Label, pfx), source(d.flow.From))
+			for _, f := range p.denyFlows() {
+				if pfx, wide := widePrefix(f.From.Set); wide {
+					p.Report(f.Origin.Span, fmt.Sprintf("%s holds %s", f.From.Label, pfx), source(f.From))
 				}
 			}
 		},
 	},
 }
 
-// subjects lists what the content statement of the rule names after `on`.
-func (p *Pass) subjects(c *ir.ContentRule) []*lang.Subject {
-	var out []*lang.Subject
-	for _, d := range p.contents(c) {
-		for _, i := range d.Body.Items {
-			out = append(out, i.On...)
-		}
-	}
-	return out
+// swallows reports whether the statement of d decides about every conversation
+// of f, whenever it may happen.
+func swallows(d, f *ir.Flow) bool {
+	return (len(d.Ports) == 0 || len(f.Ports) > 0 && covers(d.Ports, f.Ports)) && during(d, f) && within(f.To, d.To) && within(f.From, d.From)
 }
 
-func (p *Pass) contents(c *ir.ContentRule) []*lang.ContentDecl {
-	ds := decls(p, func(d *lang.Decl) *lang.ContentDecl { return d.Content })
-	return slices.DeleteFunc(ds, func(d *lang.ContentDecl) bool { return !inside(d.Span(), c.Origin.Span) })
+// during reports whether the hours of d are at least those of f, and d does not
+// end before f does.
+func during(d, f *ir.Flow) bool {
+	if d.Terms == nil {
+		return true
+	}
+	terms := ir.Terms{}
+	if f.Terms != nil {
+		terms = *f.Terms
+	}
+	return (d.Terms.During == nil || d.Terms.During == terms.During) &&
+		(d.Terms.Expires == "" || terms.Expires != "" && terms.Expires <= d.Terms.Expires)
 }
 
-// thenSpan is where the rule says what happens.
-func (p *Pass) thenSpan(c *ir.ContentRule) diag.Span {
-	for _, d := range p.contents(c) {
-		for _, i := range d.Body.Items {
-			if len(i.Then) > 0 {
-				return i.Span()
-			}
+func byVerdict(flows []*ir.Flow) (allowed, denied []*ir.Flow) {
+	for _, f := range flows {
+		if f.Verdict == ir.Allow {
+			allowed = append(allowed, f)
+		} else {
+			denied = append(denied, f)
 		}
 	}
-	return c.Origin.Span
+	return allowed, denied
 }
 
-// readable reports whether any of the flows that the rule means by the name has
-// a leg in clear text.
-func (p *Pass) readable(c *ir.ContentRule, name string) bool {
-	for i, f := range c.On {
-		if i >= len(c.OnNames) || c.OnNames[i] != name {
-			continue
+// served reports whether somebody beyond the machine is admitted to a listener
+// of the server, from IPv6 among others.
+func (p *Pass) served(s *ir.Server, l ir.Listener) bool {
+	return slices.ContainsFunc(p.Policy.Flows, func(f *ir.Flow) bool {
+		if f.Verdict != ir.Allow || f.Outbound || f.Server != s || !intersects(f.Ports, []ir.PortSpan{l.Port}) {
+			return false
 		}
-		for _, leg := range p.Policy.Legs {
-			if leg.Flow == f && leg.Visibility == ir.Clear {
-				return true
-			}
-		}
-	}
-	return false
+		_, v6 := families(f.From.Set)
+		return f.From.Any || v6
+	})
 }
 
 // fromPoint reports whether a point of the policy opens the flow: the leg

@@ -23,7 +23,8 @@ type flowPrefix struct {
 	flow   *ir.Flow
 }
 
-func sourceOf(f *ir.Flow) ir.Endpoint { return f.From }
+func sourceOf(f *ir.Flow) ir.Endpoint      { return f.From }
+func destinationOf(f *ir.Flow) ir.Endpoint { return f.To }
 
 func newSetIndex(flows []*ir.Flow, side func(*ir.Flow) ir.Endpoint) *setIndex {
 	const large = 4096
