@@ -103,7 +103,7 @@ var listenerRows = []listenerRow{
 	// make the released configuration. A listener without ip_address is IPv4 only.
 	{"mongooseim", "", "", "clients", "tcp/5222", "v4", "starttls-optional", "MongooseIM mongooseim.toml: listen.c2s; tls.mode is starttls"},
 	{"mongooseim", "", "", "federation", "tcp/5269", "v4", "starttls-optional", "MongooseIM mongooseim.toml: listen.s2s; s2s use_starttls is optional"},
-	{"mongooseim", "", "", "component", "tcp/8888", "loopback", "clear", "MongooseIM prod.vars-toml.config: listen.component (listen.service before 6.3)"},
+	{"mongooseim", "", "", "component", "tcp/8888", "loopback", "clear", "MongooseIM prod.vars-toml.config: listen.component (listen.service before 6.4)"},
 	{"mongooseim", "", "", "http", "tcp/5280", "v4", "clear", "MongooseIM mongooseim.toml: listen.http with /http-bind and /ws-xmpp"},
 	{"mongooseim", "", "", "https", "tcp/5285", "v4", "tls", "MongooseIM mongooseim.toml: listen.http with /http-bind and /ws-xmpp"},
 	{"mongooseim", "", "", "admin", "tcp/5541", "v4", "clear", "MongooseIM mongooseim.toml: GraphQL of the administrators of a domain"},
@@ -146,6 +146,16 @@ func Software() []string {
 	return names
 }
 
+// KnownVersions returns the first and the last version of a product for which
+// the rows are known to hold; false for a product that is not known.
+func KnownVersions(software string) (first, last string, ok bool) {
+	i := slices.IndexFunc(softwareRanges, func(r softwareRange) bool { return r.name == software })
+	if i < 0 {
+		return "", "", false
+	}
+	return softwareRanges[i].first, softwareRanges[i].last, true
+}
+
 // Defaults returns what the version of the product opens by default, sorted by
 // service and port. It returns false for a product that is not known, for a
 // version older than the first one known, and for text that is no version. A
@@ -172,8 +182,8 @@ func Defaults(software, version string) ([]ir.Listener, bool) {
 // knownVersion reads a version for which there are rows.
 func knownVersion(software, version string) (serverVersion, bool) {
 	v, ok := parseVersion(version)
-	i := slices.IndexFunc(softwareRanges, func(r softwareRange) bool { return r.name == software })
-	if !ok || i < 0 || v.less(mustVersion(softwareRanges[i].first)) {
+	first, _, known := KnownVersions(software)
+	if !ok || !known || v.less(mustVersion(first)) {
 		return nil, false
 	}
 	return v, true
