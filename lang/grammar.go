@@ -23,19 +23,10 @@ func sectionOf[T any](where string, forms ...form) *section {
 		elide := []string{"Comment", "Space", "Newline", "Dropped"}
 		return participle.MustBuild[T](participle.Lexer(definition{}), participle.Elide(elide...), participle.UseLookahead(1))
 	})
-	rule := sync.OnceValue(func() *rule { return ruleOf(reflect.TypeFor[T]()) })
 	return &section{
-		where: where,
-		forms: forms,
-		parse: func(c *cursor) (any, []diag.Finding, error) {
-			here := *c
-			q := quick{cursor: c}
-			if item, got := q.read(rule()); got == taken {
-				return item.Interface(), q.problems(), nil
-			}
-			*c = here
-			return judge(c, parser())
-		},
+		where:  where,
+		forms:  forms,
+		rule:   sync.OnceValue(func() *rule { return ruleOf(reflect.TypeFor[T]()) }),
 		judge:  func(c *cursor) (any, []diag.Finding, error) { return judge(c, parser()) },
 		syntax: func() string { return parser().String() },
 	}
@@ -45,7 +36,7 @@ func sectionOf[T any](where string, forms ...form) *section {
 // little at first, and more if it comes to the end of that: it copies what it is
 // given, and files have many statements.
 func judge[T any](c *cursor, parser *participle.Parser[T]) (any, []diag.Finding, error) {
-	for n := 256; ; n *= 8 {
+	for n := 64; ; n *= 8 {
 		seen, whole := c.tokens[c.at:], true
 		if len(seen) > n {
 			seen, whole = append(slices.Clone(seen[:n]), lexer.EOFToken(seen[n].Pos)), false

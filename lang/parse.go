@@ -66,7 +66,7 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	return file, findings
 }
 
-// errNoKeyword stands for the error of the grammar where no statement starts.
+// errNoKeyword stands for the error of the grammar where it is not asked.
 var errNoKeyword = errors.New("no keyword")
 
 // reader reads the statements of one section.
@@ -94,10 +94,10 @@ func (r *reader) read(c *cursor, keep func(any)) {
 		var inner []diag.Finding
 		err := errNoKeyword
 		if r.section.starts(first) {
-			item, inner, err = r.section.parse(c)
+			item, inner, err = r.statement(c)
 		}
 		if err != nil {
-			previous := statement(c, from, to)
+			previous := between(c, from, to)
 			*c = here
 			r.mend(c, err, previous)
 			from, to = here, here
@@ -108,7 +108,7 @@ func (r *reader) read(c *cursor, keep func(any)) {
 			for c.peek().Pos.Offset < at {
 				c.take()
 			}
-			r.incomplete(r.section.form(first.Value), statement(c, here, *c))
+			r.incomplete(r.section.form(first.Value), between(c, here, *c))
 			from, to = here, here
 			continue
 		}
@@ -116,6 +116,22 @@ func (r *reader) read(c *cursor, keep func(any)) {
 		r.problems = append(r.problems, inner...)
 		from, to = here, *c
 	}
+}
+
+// statement reads the statement that comes next, with the findings of its
+// blocks. Where there is none, the error says where the text does not fit; once
+// more is found than is reported, it need not.
+func (r *reader) statement(c *cursor) (any, []diag.Finding, error) {
+	here := *c
+	q := quick{cursor: c}
+	if item, got := q.read(r.section.rule()); got == taken {
+		return item.Interface(), q.problems(), nil
+	}
+	*c = here
+	if len(r.problems) > maxFindings {
+		return nil, nil, errNoKeyword
+	}
+	return r.section.judge(c)
 }
 
 // swallowed finds the token of a statement that starts a line, is a keyword of
@@ -148,8 +164,8 @@ func (r *reader) swallowed(c *cursor, here cursor, item any) (int, bool) {
 	return 0, false
 }
 
-// statement lists the significant tokens between two places.
-func statement(c *cursor, from, to cursor) []lexer.Token {
+// between lists the significant tokens between two places.
+func between(c *cursor, from, to cursor) []lexer.Token {
 	var tokens []lexer.Token
 	for _, t := range c.tokens[from.from:to.from] {
 		if significant(t) {
@@ -213,14 +229,14 @@ func (r *reader) beheaded(c *cursor, first lexer.Token, form *form, err error) b
 		return false
 	}
 	start := *c
-	header := []lexer.Token{first}
+	header, full := []lexer.Token{first}, form.header()
 	t := c.peek()
-	for len(header) < form.header() && !t.EOF() && t.Type != tokStray && !isBrace(*t, "{") && !isBrace(*t, "}") {
+	for len(header) < full && !t.EOF() && t.Type != tokStray && !isBrace(*t, "{") && !isBrace(*t, "}") {
 		header = append(header, *c.take())
 		t = c.peek()
 	}
 	newLine := t.EOF() || t.Pos.Line > header[len(header)-1].Pos.Line
-	if len(header) < form.header() || offset(err) != t.Pos.Offset || isBrace(*t, "{") || !newLine && !sections[form.block].starts(t) {
+	if len(header) < full || offset(err) != t.Pos.Offset || isBrace(*t, "{") || !newLine && !sections[form.block].starts(t) {
 		*c = start
 		return false
 	}
@@ -309,10 +325,10 @@ func (r *reader) line(c *cursor) bool {
 	here := *c
 	defer func() { *c = here }()
 	line := c.peek().Pos.Line
-	if _, _, err := r.section.parse(c); err != nil {
+	if _, _, err := r.statement(c); err != nil {
 		return false
 	}
-	tokens := statement(c, here, *c)
+	tokens := between(c, here, *c)
 	return tokens[len(tokens)-1].Pos.Line == line
 }
 
