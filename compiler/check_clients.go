@@ -44,7 +44,7 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, d := range p.clients() {
 				for _, f := range p.flows(d) {
-					if f.Kind != ir.Clients || f.Outbound || f.TLS != "optional" && f.TLS != "none" {
+					if f.Kind != ir.Clients || f.Leg || f.TLS != "optional" && f.TLS != "none" {
 						continue
 					}
 					at := header(d, d.Server)

@@ -40,8 +40,10 @@ type state struct {
 
 	served map[servedBy]diag.Span     // statements that a server has once
 	direct map[*ir.Flow][]ir.PortSpan // ports of a flow where TLS comes first
-	webs   map[*lang.WebDecl]*webListener
-	comps  map[string][]*componentPort // by component name
+	// carried are flows that end at a point, from where a leg carries on to the server.
+	carried map[*ir.Flow]bool
+	webs    map[*lang.WebDecl]*webListener
+	comps   map[string][]*componentPort // by component name
 }
 
 // named is what a name means. Networks, zones, servers and points share one name
@@ -83,7 +85,7 @@ func newState(in Input) *state {
 	s := &state{
 		in: in, p: &ir.Policy{Profile: "baseline"},
 		names: map[string]*named{}, others: map[string]map[string]*named{}, sets: map[string]*ir.AddrSet{}, ids: map[string]bool{},
-		order: map[*ir.Flow]int{}, direct: map[*ir.Flow][]ir.PortSpan{},
+		order: map[*ir.Flow]int{}, direct: map[*ir.Flow][]ir.PortSpan{}, carried: map[*ir.Flow]bool{},
 		served: map[servedBy]diag.Span{}, webs: map[*lang.WebDecl]*webListener{},
 		comps: map[string][]*componentPort{},
 	}

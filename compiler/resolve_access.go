@@ -174,7 +174,7 @@ func (s *state) serviceOf(t *lang.Target, srv *ir.Server, out *target) *target {
 	service := t.Service.Text
 	switch service {
 	case "clients", "federation", "websocket":
-		out.ports = slices.Concat(servicePorts(srv, service), servicePorts(srv, service+"-tls"))
+		out.ports = slices.Concat(servicePorts(srv, service), servicePorts(srv, service+"-tls"), servicePorts(srv, service+"-quic"))
 	case "component":
 		if t.Component == nil {
 			out.ports = slices.Concat(servicePorts(srv, "component"), servicePorts(srv, "component-tls"))
@@ -251,7 +251,11 @@ func (s *state) resolveLegs() {
 			}
 		}
 		if len(direct) > 0 {
-			s.leg(f, direct, ir.TLS, "TLS comes first on this port (XEP-0368).")
+			reason := "TLS comes first on this port (XEP-0368)."
+			if f.Ports[0].Proto == ir.UDP {
+				reason = "QUIC has no clear form (XEP-0467)."
+			}
+			s.leg(f, direct, ir.TLS, reason)
 		}
 		if len(rest) == 0 {
 			continue
@@ -260,7 +264,11 @@ func (s *state) resolveLegs() {
 		case ir.Clients, ir.Federation:
 			switch f.TLS {
 			case "none":
-				s.leg(f, rest, ir.Clear, "The policy states tls none.")
+				if f.Leg {
+					s.leg(f, rest, ir.Clear, "TLS ends at "+f.From.Label+", so the leg to the server is a clear stream.")
+				} else {
+					s.leg(f, rest, ir.Clear, "The policy states tls none.")
+				}
 			case "optional":
 				s.leg(f, rest, ir.StartTLS, "Clear until STARTTLS succeeds, and to the end where nobody asks for it (RFC 6120 section 5).")
 			default:
@@ -272,7 +280,7 @@ func (s *state) resolveLegs() {
 			switch {
 			case f.TLS == "required":
 				s.leg(f, rest, ir.TLS, "HTTP within TLS.")
-			case strings.HasPrefix(f.From.Label, "point "):
+			case f.Leg:
 				s.leg(f, rest, ir.Clear, "TLS ends at "+f.From.Label+", so the leg to the server is clear HTTP.")
 			default:
 				s.leg(f, rest, ir.Clear, "The policy states tls none.")

@@ -41,7 +41,9 @@ func (s *state) component(d *lang.ComponentDecl) {
 	var port uint16
 	var from []*lang.Word
 	mode, tunnel := "accept", ""
+	var domains []string
 	var ls []*lang.Limit
+	var meta []*lang.MetaItem
 	for _, i := range d.Body.Items {
 		switch {
 		case i.Port != nil:
@@ -64,11 +66,17 @@ func (s *state) component(d *lang.ComponentDecl) {
 			if tunnel = strings.TrimSpace(i.Tunnel.Value()); tunnel == "" {
 				s.addRemedy("value-invalid", i.Tunnel.Span(), "the tunnel is not described", "Write what protects the component's traffic.")
 			}
+		case i.Domain != nil:
+			seen.note("domain", i)
+			domains = s.componentDomains(srv, domains, i.Domain)
 		case i.Limit != nil:
 			ls = append(ls, i.Limit)
+		case i.Meta != nil:
+			meta = append(meta, i.Meta)
 		}
 	}
 	bounds := s.limits(o, "component", ls)
+	terms := s.terms(o, meta)
 	if mode == "connect" && port == 0 && good {
 		s.addRemedy("value-missing", o.Span, fmt.Sprintf("component %s does not state its port", name), "Add port: the server dials the component there.")
 		good = false
@@ -93,7 +101,7 @@ func (s *state) component(d *lang.ComponentDecl) {
 	if !ok || !good || mode == "" {
 		return
 	}
-	f := &ir.Flow{Kind: ir.Component, Ports: []ir.PortSpan{tcpPort(port)}, Server: srv, TLS: "none", Component: name, Origin: o}
+	f := &ir.Flow{Kind: ir.Component, Ports: []ir.PortSpan{tcpPort(port)}, Server: srv, TLS: "none", Component: name, Terms: terms, Origin: o}
 	f.ID = s.id("component", name, srv.Name)
 	if !end.Any {
 		end = ir.Endpoint{Label: "component " + name, Set: s.addrSet("comp_"+name, o, end.Set.Prefixes, end.Set)}
@@ -125,6 +133,33 @@ func (s *state) component(d *lang.ComponentDecl) {
 	here.flow = s.flow(f)
 	s.bound(f, bounds)
 	s.p.Components = append(s.p.Components, &ir.ComponentTerms{
-		Name: name, Server: srv, Mode: mode, Tunnel: tunnel, Limits: s.stated(bounds), Flows: []*ir.Flow{f}, At: seen, Origin: o,
+		Name: name, Server: srv, Domains: domains, Mode: mode, Tunnel: tunnel, Limits: s.stated(bounds), Flows: []*ir.Flow{f}, At: seen, Origin: o,
 	})
+}
+
+// componentDomains reads the domains that a component speaks for. A server may
+// list them among its own; no other server and no other component can have them.
+func (s *state) componentDomains(srv *ir.Server, have []string, ws []*lang.Word) []string {
+	for _, w := range ws {
+		d, ok := s.domain(w)
+		if !ok {
+			continue
+		}
+		if slices.Contains(have, d) {
+			s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is stated twice", d))
+			continue
+		}
+		for _, other := range s.p.Servers {
+			if other != srv && slices.Contains(other.Domains, d) {
+				s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is that of server %s", d, other.Name), diag.Label{Span: other.Origin.Span, Text: "the server"})
+			}
+		}
+		for _, other := range s.p.Components {
+			if slices.Contains(other.Domains, d) {
+				s.addRemedy("value-conflict", w.Span(), fmt.Sprintf("component %s speaks for %s, too", other.Name, d), "Give each component its own domain.", diag.Label{Span: other.Origin.Span, Text: "the other component"})
+			}
+		}
+		have = append(have, d)
+	}
+	return have
 }

@@ -111,13 +111,13 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 			return f.Kind == ir.Federation && f.Peer != "" && (name == "" || f.Peer == domain)
 		}
 	case "clients":
-		pick = func(f *ir.Flow) bool { return f.Kind == ir.Clients }
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Clients && !s.carried[f] }
 	case "federation":
 		pick = func(f *ir.Flow) bool { return f.Kind == ir.Federation }
 	case "web":
 		// Behind a proxy only the leg to the server can be read: that leg carries
 		// everything that web clients say.
-		pick = func(f *ir.Flow) bool { return f.Kind == ir.Web && s.lastLeg(f) }
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Web && !s.carried[f] }
 	case "serverless":
 		pick = func(f *ir.Flow) bool { return f.Kind == ir.Serverless && !f.Multicast }
 	default:
@@ -153,16 +153,6 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.")
 	}
 	return found
-}
-
-// lastLeg reports whether no other flow of the same web statement follows f.
-func (s *state) lastLeg(f *ir.Flow) bool {
-	for _, w := range s.webs {
-		if w.flow == f {
-			return true
-		}
-	}
-	return false
 }
 
 // statedBroken reports whether the subject's statement exists.

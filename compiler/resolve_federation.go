@@ -19,6 +19,7 @@ type terms struct {
 	tls, auth     string
 	tlsAt, authAt lang.Node
 	block         ir.Origin // the federation
+	about         *ir.Terms
 }
 
 // federation makes the flows of peers, then those with everybody.
@@ -31,8 +32,11 @@ func (s *state) federation(d *lang.FederationDecl) {
 	seen := once{}
 	open := ""
 	var wide terms
+	t := &ir.FederationTerms{Server: srv, Default: ir.Deny, At: seen, Origin: o}
 	var ls []*lang.Limit
 	var items []*lang.PeerItem
+	var rules []*lang.DomainRule
+	var meta []*lang.MetaItem
 	for _, i := range d.Body.Items {
 		switch {
 		case i.Default != nil:
@@ -49,8 +53,22 @@ func (s *state) federation(d *lang.FederationDecl) {
 			}
 		case i.Peer != nil:
 			items = append(items, i.Peer)
+		case i.Rule != nil:
+			rules = append(rules, i.Rule)
+		case i.Domain != nil:
+			seen.note("domain", i)
+			t.Domains = s.ownDomains(srv, t.Domains, i.Domain)
+		case i.Bidi != nil:
+			if !seen.seen(s, "bidi", i) {
+				t.Bidi = s.oneOf(i.Bidi, "bidi", "on", "off")
+			}
+		case i.Identity != nil:
+			seen.note("identity", i)
+			t.Identity = s.identities(t.Identity, i.Identity)
 		case i.Limit != nil:
 			ls = append(ls, i.Limit)
+		case i.Meta != nil:
+			meta = append(meta, i.Meta)
 		}
 	}
 	if _, stated := seen["default"]; !stated {
@@ -68,28 +86,28 @@ func (s *state) federation(d *lang.FederationDecl) {
 	bounds := s.limits(o, "federation", ls, hidden...)
 	wide.tls, wide.block = cmp.Or(wide.tls, "required"), o
 	s.agree(wide)
-	t := &ir.FederationTerms{
-		Server: srv, Default: ir.Deny, TLS: wide.tls, Auth: wide.auth, Limits: s.stated(bounds), At: seen, Origin: o,
-	}
+	wide.about = s.terms(o, meta)
+	t.TLS, t.Auth, t.Limits = wide.tls, wide.auth, s.stated(bounds)
 	s.p.Federations = append(s.p.Federations, t)
 
 	peers := &peerList{byDomain: map[string]*peerAddrs{}}
 	for _, i := range items {
-		if peer := s.peer(srv, i, wide, bounds, peers); peer != nil {
+		if peer := s.peer(t, i, wide, bounds, peers); peer != nil {
 			t.Peers = append(t.Peers, peer)
 		}
 	}
 	s.distinct(peers)
+	s.domainRules(t, rules)
 	if open != "allow" {
 		return
 	}
 	t.Default = ir.Allow
-	in := &ir.Flow{Kind: ir.Federation, From: anyEnd, To: serverEnd(srv), Server: srv, TLS: wide.tls, Auth: wide.auth, Origin: o}
+	in := &ir.Flow{Kind: ir.Federation, From: anyEnd, To: serverEnd(srv), Server: srv, TLS: wide.tls, Auth: wide.auth, Terms: wide.about, Origin: o}
 	in.ID = s.id("federation", srv.Name)
 	s.federationPorts(in, srv)
 	s.bound(s.flow(in), bounds)
 	t.Flows = append(t.Flows, in)
-	out := &ir.Flow{Kind: ir.Federation, From: serverEnd(srv), To: anyEnd, Ports: []ir.PortSpan{tcpPort(lock.FallbackPort)}, Server: srv, Outbound: true, TLS: wide.tls, Auth: wide.auth, Origin: o}
+	out := &ir.Flow{Kind: ir.Federation, From: serverEnd(srv), To: anyEnd, Ports: []ir.PortSpan{tcpPort(lock.FallbackPort)}, Server: srv, Outbound: true, TLS: wide.tls, Auth: wide.auth, Terms: wide.about, Origin: o}
 	out.ID = s.id("federation", srv.Name, "out")
 	t.Flows = append(t.Flows, s.flow(out))
 }
@@ -193,29 +211,26 @@ func (s *state) distinct(peers *peerList) {
 // peer makes the flows from and to one peer. Dialback calls back (XEP-0220
 // section 1.2), so unless the policy states a direction both are made. It gives
 // nil for a peer that could not be understood.
-func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limitWord, peers *peerList) *ir.PeerTerms {
+func (s *state) peer(fed *ir.FederationTerms, item *lang.PeerItem, t terms, wide []*limitWord, peers *peerList) *ir.PeerTerms {
+	srv := fed.Server
 	domain, ok := s.domain(item.Domain)
 	if !ok {
 		return nil
 	}
 	at := item.Domain.Span()
-	if slices.Contains(srv.Domains, domain) {
-		s.addRemedy("value-conflict", at, fmt.Sprintf("%s is a domain of server %s itself", domain, srv.Name), "Remove the peer.", diag.Label{Span: srv.Origin.Span, Text: "its server"})
-		return nil
-	}
-	if other := peers.byDomain[domain]; other != nil {
-		s.addRemedy("value-conflict", at, fmt.Sprintf("peer %s is stated twice", domain), "Put both into one statement.", diag.Label{Span: other.at, Text: "first stated here"})
-		return nil
-	}
 	p := &peerAddrs{domain: domain, at: at}
-	peers.byDomain[domain] = p
+	if !s.peerDomain(srv, p, domain, at, peers) {
+		return nil
+	}
 
 	o := origin(until(item, item.Domain), fmt.Sprintf("peer %s of %s", domain, srv.Name))
 	seen := once{}
 	var addresses []*lang.Word
 	var port uint16
 	direction := "both"
+	peer := &ir.PeerTerms{Domain: domain, Bidi: fed.Bidi, Identity: fed.Identity, At: seen, Origin: o}
 	var ls []*lang.Limit
+	var meta []*lang.MetaItem
 	if item.Body != nil {
 		for _, i := range item.Body.Items {
 			switch {
@@ -240,8 +255,29 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 				if !seen.seen(s, "direction", i) {
 					direction = s.oneOf(i.Direction, "the direction of a peer", "in", "out", "both")
 				}
+			case i.Domain != nil:
+				seen.note("domain", i)
+				for _, w := range i.Domain {
+					if more, good := s.domain(w); good && s.peerDomain(srv, p, more, w.Span(), peers) {
+						peer.More = append(peer.More, more)
+					}
+				}
+			case i.Bidi != nil:
+				if !seen.seen(s, "bidi", i) {
+					peer.Bidi = s.oneOf(i.Bidi, "bidi", "on", "off")
+				}
+			case i.Identity != nil:
+				if !seen.seen(s, "identity", i) {
+					peer.Identity = s.identities(nil, i.Identity)
+				}
+			case i.Certificate != nil:
+				if !seen.seen(s, "certificate", i) {
+					peer.Certificate = s.oneOf(i.Certificate, "the certificate of a peer", "valid", "self-signed")
+				}
 			case i.Limit != nil:
 				ls = append(ls, i.Limit)
+			case i.Meta != nil:
+				meta = append(meta, i.Meta)
 			}
 		}
 	}
@@ -251,15 +287,16 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 		s.agree(t)
 	}
 	bounds := s.limits(o, "peer", ls)
+	if about := s.terms(o, meta); about != nil {
+		t.about = about
+	}
 	if !s.reachPeer(p, item, addresses, port, o) || direction == "" {
 		return nil
 	}
 	peers.located = append(peers.located, p)
-	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, DNSSEC: p.dnssec, Origin: o, Block: t.block}
+	base := ir.Flow{Kind: ir.Federation, Server: srv, TLS: t.tls, Auth: t.auth, Peer: domain, DNSSEC: p.dnssec, Terms: t.about, Origin: o, Block: t.block}
 	id := []string{"federation", srv.Name, "peer", domain}
-	peer := &ir.PeerTerms{
-		Domain: domain, TLS: t.tls, Auth: t.auth, Direction: direction, Stated: addresses != nil, At: seen, Origin: o,
-	}
+	peer.TLS, peer.Auth, peer.Direction, peer.Stated = t.tls, t.auth, direction, addresses != nil
 	if direction != "out" {
 		f := base
 		f.ID = s.id(id...)
@@ -292,6 +329,92 @@ func (s *state) peer(srv *ir.Server, item *lang.PeerItem, t terms, wide []*limit
 		peer.Flows = append(peer.Flows, &f)
 	}
 	return peer
+}
+
+// peerDomain enters a domain of a peer; false where it cannot be one, which is
+// reported.
+func (s *state) peerDomain(srv *ir.Server, p *peerAddrs, domain string, at diag.Span, peers *peerList) bool {
+	if slices.Contains(srv.Domains, domain) {
+		s.addRemedy("value-conflict", at, fmt.Sprintf("%s is a domain of server %s itself", domain, srv.Name), "Remove the peer.", diag.Label{Span: srv.Origin.Span, Text: "its server"})
+		return false
+	}
+	if other := peers.byDomain[domain]; other != nil {
+		what, remedy := "peer "+domain, "Put both into one statement."
+		if other == p || domain != other.domain {
+			what, remedy = "domain "+domain, "State it for one peer, once."
+		}
+		s.addRemedy("value-conflict", at, what+" is stated twice", remedy, diag.Label{Span: other.at, Text: "first stated here"})
+		return false
+	}
+	peers.byDomain[domain] = p
+	return true
+}
+
+// ownDomains reads which of the server's domains federate.
+func (s *state) ownDomains(srv *ir.Server, have []string, ws []*lang.Word) []string {
+	for _, w := range ws {
+		d, ok := s.domain(w)
+		switch {
+		case !ok:
+		case slices.Contains(have, d):
+			s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is stated twice", d))
+		case !slices.Contains(srv.Domains, d):
+			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no domain of server %s", d, srv.Name),
+				suggest(d, srv.Domains)+"Name a domain of the server, or add it to the server's block.", diag.Label{Span: srv.Origin.Span, Text: "the server"})
+		default:
+			have = append(have, d)
+		}
+	}
+	return have
+}
+
+// identities reads the proofs that are accepted (RFC 7712).
+func (s *state) identities(have []string, ws []*lang.Word) []string {
+	for _, w := range ws {
+		id := s.oneOf(w, "identity", "pkix", "dane", "posh")
+		if id != "" && slices.Contains(have, id) {
+			s.add("value-conflict", w.Span(), fmt.Sprintf("identity %s is stated twice", id))
+		} else if id != "" {
+			have = append(have, id)
+		}
+	}
+	return have
+}
+
+// domainRules reads which domains may federate and which may not.
+func (s *state) domainRules(t *ir.FederationTerms, rules []*lang.DomainRule) {
+	type said struct {
+		verdict string
+		at      diag.Span
+	}
+	before := map[*ir.DomainList]said{}
+	for _, d := range rules {
+		r := &ir.DomainRule{Federation: t, Verdict: map[string]ir.Verdict{"allow": ir.Allow, "deny": ir.Deny}[d.Verdict]}
+		label := fmt.Sprintf("%s domains %s of %s", d.Verdict, joinWords(d.Names), t.Server.Name)
+		r.Origin = origin(until(d, d.Names[len(d.Names)-1]), label)
+		s.terms(r.Origin, behind(d.Body))
+		for _, w := range d.Names {
+			n := s.lookup(w, "domains")
+			if n == nil || n.domains == nil {
+				continue
+			}
+			if old, ok := before[n.domains]; ok {
+				summary := fmt.Sprintf("%s domains %s is stated twice", d.Verdict, w.Text)
+				if old.verdict != d.Verdict {
+					summary = fmt.Sprintf("domains %s are denied and allowed", w.Text)
+				}
+				s.add("value-conflict", w.Span(), summary, diag.Label{Span: old.at, Text: "stated here"})
+				continue
+			}
+			before[n.domains] = said{d.Verdict, w.Span()}
+			r.Lists = append(r.Lists, n.domains)
+		}
+		if len(r.Lists) == 0 {
+			continue
+		}
+		r.ID = s.id("federation", t.Server.Name, d.Verdict, joinWords(d.Names))
+		t.Rules = append(t.Rules, r)
+	}
 }
 
 // reach is a way to call a peer.

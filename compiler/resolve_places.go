@@ -112,7 +112,7 @@ func serviceTransport(service string) string {
 	switch service {
 	case "clients", "federation":
 		return "starttls-required"
-	case "clients-tls", "federation-tls", "component-tls", "https", "websocket-tls":
+	case "clients-tls", "clients-quic", "federation-tls", "component-tls", "https", "websocket-tls":
 		return "tls"
 	}
 	return "clear"
@@ -126,8 +126,8 @@ func (s *state) resolveServers() {
 		if n == nil || n.word != d.Name {
 			return
 		}
-		srv := &ir.Server{Name: d.Name.Text, Origin: origin(until(d, d.Name), "server "+d.Name.Text)}
 		seen := once{}
+		srv := &ir.Server{Name: d.Name.Text, At: seen, Origin: origin(until(d, d.Name), "server "+d.Name.Text)}
 		var meta []*lang.MetaItem
 		var ports []*lang.PortItem
 		for _, i := range d.Body.Items {
@@ -141,7 +141,7 @@ func (s *state) resolveServers() {
 					srv.Config = i.Config.Value()
 				}
 			case i.Domain != nil:
-				seen["domain"] = i.Span()
+				seen.note("domain", i)
 				for _, w := range i.Domain {
 					name, ok := s.domain(w)
 					if !ok {
@@ -155,7 +155,7 @@ func (s *state) resolveServers() {
 					srv.Domains = append(srv.Domains, name)
 				}
 			case i.Address != nil:
-				seen["address"] = i.Span()
+				seen.note("address", i)
 				for _, w := range i.Address {
 					before := len(srv.Addresses)
 					srv.Addresses = s.hosts(srv.Addresses, []*lang.Word{w})
@@ -171,6 +171,12 @@ func (s *state) resolveServers() {
 				}
 			case i.Port != nil:
 				ports = append(ports, i.Port)
+			case i.Trust != nil:
+				seen.note("trust", i) // read by resolveTrust, once every name has its addresses
+			case i.Setting != nil:
+				if !seen.seen(s, i.Setting.Name, i) {
+					s.serverSetting(srv, i.Setting)
+				}
 			case i.Meta != nil:
 				meta = append(meta, i.Meta)
 			}
@@ -189,6 +195,40 @@ func (s *state) resolveServers() {
 		srv.Set = s.addrSet("srv_"+srv.Name, srv.Origin, hostPrefixes(srv.Addresses))
 		n.server = srv
 		s.p.Servers = append(s.p.Servers, srv)
+	})
+}
+
+func (s *state) serverSetting(srv *ir.Server, i *lang.ServerSetting) {
+	switch i.Name {
+	case "sessions":
+		n, wrong := count(i.Value.Text)
+		if wrong != "" {
+			s.addRemedy("value-invalid", i.Value.Span(), fmt.Sprintf("%s is no number of sessions", quoted(i.Value.Text)), "Write how many users are online at once at most, such as 5000.")
+		}
+		srv.Sessions = n
+	case "resolver":
+		srv.Resolver = s.oneOf(i.Value, "the resolver of a server", "validating", "plain")
+	}
+}
+
+// resolveTrust reads whose word about a client's address servers take, once
+// every name has its addresses.
+func (s *state) resolveTrust() {
+	each(s, func(d *lang.Decl) *lang.ServerDecl { return d.Server }, func(d *lang.ServerDecl) {
+		n := s.declared("server", d.Name)
+		if n == nil || n.server == nil {
+			return
+		}
+		var trust []*lang.Word
+		for _, i := range d.Body.Items {
+			trust = append(trust, i.Trust...)
+		}
+		if trust == nil {
+			return
+		}
+		if end, ok := s.endpoint(trust, "trust_"+n.server.Name, false, n.server.Origin); ok {
+			n.server.Trust = end.Set
+		}
 	})
 }
 

@@ -36,6 +36,10 @@ func (p *Policy) Dump() []byte {
 		if s.Config != "" {
 			d.line("  config %q", s.Config)
 		}
+		d.pairs("  ", "sessions", number(s.Sessions), "resolver", s.Resolver)
+		if s.Trust != nil {
+			d.line("  trust %s", d.set(s.Trust))
+		}
 		for _, l := range s.Listeners {
 			more := ""
 			if l.Off {
@@ -84,7 +88,7 @@ func (p *Policy) Dump() []byte {
 		for _, w := range []struct {
 			name string
 			set  bool
-		}{{"outbound", f.Outbound}, {"on-link", f.OnLink}, {"multicast", f.Multicast}} {
+		}{{"outbound", f.Outbound}, {"leg", f.Leg}, {"on-link", f.OnLink}, {"multicast", f.Multicast}} {
 			if w.set {
 				more = append(more, w.name)
 			}
@@ -115,6 +119,14 @@ func (p *Policy) Dump() []byte {
 			at = "point " + r.Point.Name
 		}
 		d.line("route %s %s at %s %s to server %s %s body %d  # %s", r.Kind, r.Path, at, Ports([]PortSpan{r.Listen}), r.Server.Name, Ports([]PortSpan{r.Backend}), r.BodyMax, d.origin(r.Origin))
+		d.pairs("  ", "frame", size(r.Frame), "size", size(r.Size), "wait", seconds(r.Wait), "idle", seconds(r.Idle), "timeout", seconds(r.Timeout),
+			"slot", seconds(r.Slot), "requests", number(r.Requests), "polling", r.Polling, "route", r.Route, "buffering", r.Buffering,
+			"credentials", r.Credentials, "methods", strings.Join(r.Methods, " "), "origins", strings.Join(r.Origins, " "),
+			"hosts", strings.Join(r.Hosts, " "), "advertises", strings.Join(r.Advertise, " "))
+		for _, l := range r.Limits {
+			d.limit("limit", l)
+		}
+		d.stated(r.At)
 	}
 	for _, t := range p.Tests {
 		except := ""

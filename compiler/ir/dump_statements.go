@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"xfwc/lang/diag"
@@ -13,17 +14,9 @@ import (
 // line of them stands.
 func (d *dump) statements(p *Policy) {
 	for _, t := range p.Clients {
-		direct := ""
-		if t.Direct {
-			direct = fmt.Sprint(t.DirectPort)
-		}
-		quic := ""
-		if t.QUIC != 0 {
-			quic = fmt.Sprint(t.QUIC)
-		}
-		d.terms(t.Origin, t.At, t.Flows, t.Limits, "starttls", t.StartTLS, "direct-tls", direct, "alpn at", pointName(t.ALPN),
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "starttls", t.StartTLS, "direct-tls", number(uint32(t.DirectPort)), "alpn at", pointName(t.ALPN),
 			"unknown", t.Unknown, "offload at", pointName(t.Offload), "sasl", strings.Join(t.SASL, " "), "tls", t.TLS,
-			"compression", t.Compression, "registration", t.Registration, "lockout", t.Lockout, "idle", seconds(t.Idle), "quic", quic)
+			"compression", t.Compression, "registration", t.Registration, "lockout", t.Lockout, "idle", seconds(t.Idle), "quic", number(uint32(t.QUIC)))
 	}
 	for _, t := range p.Federations {
 		d.terms(t.Origin, t.At, t.Flows, t.Limits, "default", t.Default.String(), "tls", t.TLS, "auth", t.Auth, "bidi", t.Bidi,
@@ -61,14 +54,8 @@ func (d *dump) statements(p *Policy) {
 // terms writes one statement: its settings as pairs of name and value, those
 // without a value left out.
 func (d *dump) terms(o Origin, at map[string]diag.Span, flows []*Flow, limits []*Limit, pairs ...string) {
-	var said []string
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			said = append(said, pairs[i]+" "+pairs[i+1])
-		}
-	}
-	d.line("%s: %s", o.Label, list(said))
-	var ids, stated []string
+	d.line("%s: %s", o.Label, list(said(pairs)))
+	var ids []string
 	for _, f := range flows {
 		ids = append(ids, f.ID)
 	}
@@ -82,12 +69,36 @@ func (d *dump) terms(o Origin, at map[string]diag.Span, flows []*Flow, limits []
 	if len(ids) > 0 {
 		d.line("  limits %s", list(ids))
 	}
+	d.stated(at)
+}
+
+// stated says where lines stand.
+func (d *dump) stated(at map[string]diag.Span) {
+	var words []string
 	for _, key := range slices.Sorted(maps.Keys(at)) {
-		stated = append(stated, fmt.Sprintf("%s %d:%d", key, at[key].Start.Line, at[key].Start.Column))
+		words = append(words, fmt.Sprintf("%s %d:%d", key, at[key].Start.Line, at[key].Start.Column))
 	}
-	if len(stated) > 0 {
-		d.line("  stated %s", list(stated))
+	if len(words) > 0 {
+		d.line("  stated %s", list(words))
 	}
+}
+
+// pairs writes pairs of name and value, if any has a value.
+func (d *dump) pairs(indent string, pairs ...string) {
+	if words := said(pairs); len(words) > 0 {
+		d.line("%s%s", indent, list(words))
+	}
+}
+
+// said joins pairs of name and value; those without a value are left out.
+func said(pairs []string) []string {
+	var out []string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			out = append(out, pairs[i]+" "+pairs[i+1])
+		}
+	}
+	return out
 }
 
 func (d *dump) limit(word string, l *Limit) {
@@ -106,6 +117,20 @@ func pointName(pt *Point) string {
 		return ""
 	}
 	return pt.Name
+}
+
+func number(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+func size(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return SizeWords(n)
 }
 
 func seconds(n uint64) string {

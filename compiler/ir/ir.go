@@ -165,6 +165,7 @@ type Server struct {
 	// Trust is whose word about a client's address the server takes (PROXY
 	// protocol, forwarded headers); nil is nobody's.
 	Trust  *AddrSet
+	At     map[string]diag.Span // where each keyword is stated
 	Origin Origin
 }
 
@@ -256,6 +257,7 @@ type Flow struct {
 	Ports    []PortSpan
 	Server   *Server // the server that is served; nil for serverless and host access
 	Outbound bool    // opened by the server (federation egress, connect-mode components, legs)
+	Leg      bool    // it begins at the point where clients arrive, and carries them on to the server
 	OnLink   bool    // serverless: on-link sources only
 	// Multicast is set on serverless mDNS flows: destination group only, IP
 	// time to live or hop limit 255 (RFC 6762 section 11).

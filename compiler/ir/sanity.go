@@ -84,6 +84,9 @@ func (p *Policy) Sanity() []diag.Finding {
 		c.check(strings.HasPrefix(r.Path, "/"), r.Origin, "%s is not absolute", what)
 		c.check(slices.Contains(p.Servers, r.Server), r.Origin, "%s has no server", what)
 		c.ports(what, []PortSpan{r.Listen, r.Backend}, r.Origin)
+		for _, l := range r.Limits {
+			c.limit(l)
+		}
 	}
 	for _, t := range p.Tests {
 		what := fmt.Sprintf("test %q", t.Name)

@@ -19,5 +19,10 @@ func (p *Policy) Unseen(pt *Point, engine string) []LedgerEntry {
 			limits(f.Bounds)
 		}
 	}
+	for _, r := range p.Routes {
+		if pt.Role == Gateway || r.Point == pt || pt.Server == r.Server {
+			limits(r.Limits)
+		}
+	}
 	return out
 }
