@@ -11,6 +11,12 @@ import (
 // decide every production. Words keep their spelling: the compiler reads
 // addresses, ports, rates and dates from them, because only it can say what a
 // value is for.
+//
+// Further tags tell editors what a word stands for (uses.go): defines:"network"
+// that it makes a name of this kind, refers:"server point" that it may be a name
+// of these kinds (place is networks, zones, servers and points), oneof:"on off"
+// the words that may stand there. What is in brackets behind a word holds where
+// a field next to it has that word, or where the flag of that name is set.
 
 // Node is what every part of the tree answers.
 type Node interface {
@@ -117,7 +123,7 @@ type MetaItem struct {
 	Owner   *Str  `parser:"'owner' @@"`
 	Ticket  *Str  `parser:"| 'ticket' @@"`
 	Expires *Word `parser:"| 'expires' @@"`
-	During  *Word `parser:"| 'during' @@"`
+	During  *Word `parser:"| 'during' @@" refers:"window"`
 }
 
 // PolicyDecl names the policy: policy "example.org" { … }.
@@ -131,9 +137,9 @@ type PolicyDecl struct {
 type PolicyItem struct {
 	span
 	Owner   *Str    `parser:"'owner' @@"`
-	Profile *Word   `parser:"| 'profile' @@"`
+	Profile *Word   `parser:"| 'profile' @@" oneof:"baseline strict"`
 	Ticket  *Str    `parser:"| 'ticket' @@"`
-	Comply  []*Word `parser:"| 'comply' @@ (',' @@)*"`
+	Comply  []*Word `parser:"| 'comply' @@ (',' @@)*" oneof:"pci-dss-4.0 nist-800-41"`
 }
 
 // IncludeDecl reads other files in place: include "peers/*.xfw".
@@ -145,9 +151,9 @@ type IncludeDecl struct {
 // NetworkDecl names addresses: network lan = 192.168.10.0/24, other.
 type NetworkDecl struct {
 	span
-	Name  *Word             `parser:"'network' @@ '='"`
+	Name  *Word             `parser:"'network' @@ '='" defines:"network"`
 	Feed  *Feed             `parser:"( @@"`
-	Items []*Word           `parser:"| @@ (',' @@)* )"`
+	Items []*Word           `parser:"| @@ (',' @@)* )" refers:"network"`
 	Body  *Block[*NameLine] `parser:"@@?"`
 }
 
@@ -163,7 +169,7 @@ type NameLine struct {
 // ZoneDecl names what is behind interfaces: zone guests = wlan0 of edge.
 type ZoneDecl struct {
 	span
-	Name       *Word             `parser:"'zone' @@ '='"`
+	Name       *Word             `parser:"'zone' @@ '='" defines:"zone"`
 	Interfaces []*ZoneInterface  `parser:"@@ (',' @@)*"`
 	Body       *Block[*MetaItem] `parser:"@@?"`
 }
@@ -172,13 +178,13 @@ type ZoneDecl struct {
 type ZoneInterface struct {
 	span
 	Interface *Word `parser:"@@ 'of'"`
-	Point     *Word `parser:"@@"`
+	Point     *Word `parser:"@@" refers:"point"`
 }
 
 // DomainsDecl names XMPP domains: domains spam = bad.example, worse.example.
 type DomainsDecl struct {
 	span
-	Name  *Word             `parser:"'domains' @@ '='"`
+	Name  *Word             `parser:"'domains' @@ '='" defines:"domains"`
 	Feed  *Feed             `parser:"( @@"`
 	Items []*Word           `parser:"| @@ (',' @@)* )"`
 	Body  *Block[*NameLine] `parser:"@@?"`
@@ -187,7 +193,7 @@ type DomainsDecl struct {
 // WordsDecl names texts: words phish = "wire transfer", "gift card".
 type WordsDecl struct {
 	span
-	Name  *Word             `parser:"'words' @@ '='"`
+	Name  *Word             `parser:"'words' @@ '='" defines:"words"`
 	Feed  *Feed             `parser:"( @@"`
 	Items []*Str            `parser:"| @@ (',' @@)* )"`
 	Body  *Block[*NameLine] `parser:"@@?"`
@@ -196,7 +202,7 @@ type WordsDecl struct {
 // PatternDecl names a pattern: pattern card = "[0-9]+-[0-9]+".
 type PatternDecl struct {
 	span
-	Name *Word             `parser:"'pattern' @@ '='"`
+	Name *Word             `parser:"'pattern' @@ '='" defines:"pattern"`
 	Text *Str              `parser:"@@"`
 	Body *Block[*MetaItem] `parser:"@@?"`
 }
@@ -205,7 +211,7 @@ type PatternDecl struct {
 // window office = mon-fri 08:00-18:00, sat 09:00-12:00.
 type WindowDecl struct {
 	span
-	Name  *Word             `parser:"'window' @@ '='"`
+	Name  *Word             `parser:"'window' @@ '='" defines:"window"`
 	Spans []*WindowSpan     `parser:"@@ (',' @@)*"`
 	Body  *Block[*MetaItem] `parser:"@@?"`
 }
@@ -226,7 +232,7 @@ type Feed struct {
 // ServerDecl declares an XMPP server: server chat { … }.
 type ServerDecl struct {
 	span
-	Name *Word              `parser:"'server' @@"`
+	Name *Word              `parser:"'server' @@" defines:"server"`
 	Body Block[*ServerItem] `parser:"@@"`
 }
 
@@ -238,7 +244,7 @@ type ServerItem struct {
 	Address  []*Word        `parser:"| 'address' @@ (',' @@)*"`
 	Config   *Str           `parser:"| 'config' @@"`
 	Port     *PortItem      `parser:"| @@"`
-	Trust    []*Word        `parser:"| 'trust' @@ (',' @@)*"`
+	Trust    []*Word        `parser:"| 'trust' @@ (',' @@)*" refers:"place"`
 	Setting  *ServerSetting `parser:"| @@"`
 	Meta     *MetaItem      `parser:"| @@"`
 }
@@ -247,27 +253,27 @@ type ServerItem struct {
 type ServerSetting struct {
 	span
 	Name  string `parser:"@('sessions' | 'resolver')"`
-	Value *Word  `parser:"@@"`
+	Value *Word  `parser:"@@" oneof:"resolver(validating)"`
 }
 
 // Software is product and version: software prosody 13.0.
 type Software struct {
 	span
-	Product *Word `parser:"'software' @@"`
+	Product *Word `parser:"'software' @@" oneof:"prosody ejabberd openfire tigase mongooseim metronome"`
 	Version *Word `parser:"@@"`
 }
 
 // PortItem overrides a default port of the server: port https 8443.
 type PortItem struct {
 	span
-	Service *Word `parser:"'port' @@"`
+	Service *Word `parser:"'port' @@" oneof:"admin clients clients-tls cluster component component-tls federation federation-tls http https mqtt proxy65 stun"`
 	Port    *Word `parser:"@@"`
 }
 
 // PointDecl declares an enforcement point: point edge { … }.
 type PointDecl struct {
 	span
-	Name *Word             `parser:"'point' @@"`
+	Name *Word             `parser:"'point' @@" defines:"point"`
 	Body Block[*PointItem] `parser:"@@"`
 }
 
@@ -288,22 +294,22 @@ type PointItem struct {
 // have been refused, and refuse nothing.
 type ModeItem struct {
 	span
-	Mode  *Word `parser:"'mode' @@"`
+	Mode  *Word `parser:"'mode' @@" oneof:"enforce observe"`
 	Until *Word `parser:"('until' @@)?"`
 }
 
 // Role is role gateway, role host, or role host of SERVER.
 type Role struct {
 	span
-	Kind *Word `parser:"'role' @@"`
-	Of   *Word `parser:"('of' @@)?"`
+	Kind *Word `parser:"'role' @@" oneof:"gateway host"`
+	Of   *Word `parser:"('of' @@)?" refers:"server"`
 }
 
 // InterfaceItem says what an interface faces: interface eth0 faces internet.
 type InterfaceItem struct {
 	span
 	Name  *Word   `parser:"'interface' @@ 'faces'"`
-	Faces []*Word `parser:"@@ (',' @@)*"`
+	Faces []*Word `parser:"@@ (',' @@)*" refers:"network" oneof:"internet"`
 }
 
 // EngineItem names an engine of the point: nftables, suricata passive dmz0.
@@ -317,14 +323,14 @@ type EngineItem struct {
 // ClientsDecl is who may connect as a client: clients of chat { … }.
 type ClientsDecl struct {
 	span
-	Server *Word               `parser:"'clients' 'of' @@"`
+	Server *Word               `parser:"'clients' 'of' @@" refers:"server"`
 	Body   Block[*ClientsItem] `parser:"@@"`
 }
 
 // ClientsItem is a line of a clients block; one field is set.
 type ClientsItem struct {
 	span
-	From      []*Word         `parser:"'from' @@ (',' @@)*"`
+	From      []*Word         `parser:"'from' @@ (',' @@)*" refers:"place" oneof:"any"`
 	StartTLS  *TransItem      `parser:"| 'starttls' @@"`
 	DirectTLS *DirectTLS      `parser:"| @@"`
 	SASL      []*Word         `parser:"| 'sasl' @@ (',' @@)*"`
@@ -338,14 +344,14 @@ type ClientsItem struct {
 type ClientsSetting struct {
 	span
 	Name  string `parser:"@('tls' | 'compression' | 'registration' | 'lockout' | 'idle' | 'quic')"`
-	Value *Word  `parser:"@@"`
+	Value *Word  `parser:"@@" oneof:"tls(1.2 1.3) compression(on off) registration(closed invite open) lockout(source account none)"`
 }
 
 // TransItem is how STARTTLS is treated, and on which port:
 // required, optional or off.
 type TransItem struct {
 	span
-	Mode *Word `parser:"@@"`
+	Mode *Word `parser:"@@" oneof:"required optional off"`
 	Port *Word `parser:"('port' @@)?"`
 }
 
@@ -355,29 +361,29 @@ type DirectTLS struct {
 	span
 	Keyword string `parser:"@'direct-tls'"`
 	Port    *Word  `parser:"('port' @@)?"`
-	ALPN    *Word  `parser:"('alpn' 'at' @@"`
-	Unknown *Word  `parser:"('default' @@)?)?"`
-	Offload *Word  `parser:"('offload' 'at' @@)?"`
+	ALPN    *Word  `parser:"('alpn' 'at' @@" refers:"point"`
+	Unknown *Word  `parser:"('default' @@)?)?" oneof:"web clients close"`
+	Offload *Word  `parser:"('offload' 'at' @@)?" refers:"point"`
 }
 
 // FederationDecl is which servers may federate: federation of chat { … }.
 type FederationDecl struct {
 	span
-	Server *Word                  `parser:"'federation' 'of' @@"`
+	Server *Word                  `parser:"'federation' 'of' @@" refers:"server"`
 	Body   Block[*FederationItem] `parser:"@@"`
 }
 
 // FederationItem is a line of a federation block; one field is set.
 type FederationItem struct {
 	span
-	Default  *Word       `parser:"'default' @@"`
-	TLS      *Word       `parser:"| 'tls' @@"`
+	Default  *Word       `parser:"'default' @@" oneof:"deny allow"`
+	TLS      *Word       `parser:"| 'tls' @@" oneof:"required optional none"`
 	Auth     *AuthItem   `parser:"| @@"`
 	Peer     *PeerItem   `parser:"| @@"`
 	Rule     *DomainRule `parser:"| @@"`
 	Domain   []*Word     `parser:"| 'domain' @@ (',' @@)*"`
-	Bidi     *Word       `parser:"| 'bidi' @@"`
-	Identity []*Word     `parser:"| 'identity' @@ (',' @@)*"`
+	Bidi     *Word       `parser:"| 'bidi' @@" oneof:"on off"`
+	Identity []*Word     `parser:"| 'identity' @@ (',' @@)*" oneof:"pkix dane posh"`
 	Limit    *Limit      `parser:"| @@"`
 	Meta     *MetaItem   `parser:"| @@"`
 }
@@ -386,7 +392,7 @@ type FederationItem struct {
 type DomainRule struct {
 	span
 	Verdict string            `parser:"@('allow' | 'deny') 'domains'"`
-	Names   []*Word           `parser:"@@ (',' @@)*"`
+	Names   []*Word           `parser:"@@ (',' @@)*" refers:"domains"`
 	Body    *Block[*MetaItem] `parser:"@@?"`
 }
 
@@ -394,14 +400,14 @@ type DomainRule struct {
 // external, dialback, or dialback over tls.
 type AuthItem struct {
 	span
-	Method *Word `parser:"'auth' @@"`
-	Over   *Word `parser:"('over' @@)?"`
+	Method *Word `parser:"'auth' @@" oneof:"external dialback"`
+	Over   *Word `parser:"('over' @@)?" oneof:"tls"`
 }
 
 // PeerItem is one federation peer: peer partner.example { … }.
 type PeerItem struct {
 	span
-	Domain *Word             `parser:"'peer' @@"`
+	Domain *Word             `parser:"'peer' @@" defines:"peer"`
 	Body   *Block[*PeerLine] `parser:"@@?"`
 }
 
@@ -410,13 +416,13 @@ type PeerLine struct {
 	span
 	Address     []*Word   `parser:"'address' @@ (',' @@)*"`
 	Port        *Word     `parser:"| 'port' @@"`
-	TLS         *Word     `parser:"| 'tls' @@"`
+	TLS         *Word     `parser:"| 'tls' @@" oneof:"required optional none"`
 	Auth        *AuthItem `parser:"| @@"`
-	Direction   *Word     `parser:"| 'direction' @@"`
+	Direction   *Word     `parser:"| 'direction' @@" oneof:"in out both"`
 	Domain      []*Word   `parser:"| 'domain' @@ (',' @@)*"`
-	Bidi        *Word     `parser:"| 'bidi' @@"`
-	Identity    []*Word   `parser:"| 'identity' @@ (',' @@)*"`
-	Certificate *Word     `parser:"| 'certificate' @@"`
+	Bidi        *Word     `parser:"| 'bidi' @@" oneof:"on off"`
+	Identity    []*Word   `parser:"| 'identity' @@ (',' @@)*" oneof:"pkix dane posh"`
+	Certificate *Word     `parser:"| 'certificate' @@" oneof:"valid self-signed"`
 	Limit       *Limit    `parser:"| @@"`
 	Meta        *MetaItem `parser:"| @@"`
 }
@@ -425,8 +431,8 @@ type PeerLine struct {
 // component irc of chat { … }.
 type ComponentDecl struct {
 	span
-	Name   *Word                 `parser:"'component' @@"`
-	Server *Word                 `parser:"'of' @@"`
+	Name   *Word                 `parser:"'component' @@" defines:"component"`
+	Server *Word                 `parser:"'of' @@" refers:"server"`
 	Body   Block[*ComponentItem] `parser:"@@"`
 }
 
@@ -434,8 +440,8 @@ type ComponentDecl struct {
 type ComponentItem struct {
 	span
 	Port   *Word     `parser:"'port' @@"`
-	From   []*Word   `parser:"| 'from' @@ (',' @@)*"`
-	Mode   *Word     `parser:"| 'mode' @@"`
+	From   []*Word   `parser:"| 'from' @@ (',' @@)*" refers:"place" oneof:"any"`
+	Mode   *Word     `parser:"| 'mode' @@" oneof:"accept connect"`
 	Tunnel *Str      `parser:"| 'tunnel' @@"`
 	Domain []*Word   `parser:"| 'domain' @@ (',' @@)*"`
 	Limit  *Limit    `parser:"| @@"`
@@ -445,14 +451,14 @@ type ComponentItem struct {
 // WebDecl is XMPP over HTTP: web of chat { … }.
 type WebDecl struct {
 	span
-	Server *Word           `parser:"'web' 'of' @@"`
+	Server *Word           `parser:"'web' 'of' @@" refers:"server"`
 	Body   Block[*WebItem] `parser:"@@"`
 }
 
 // WebItem is a line of a web block; one field is set.
 type WebItem struct {
 	span
-	From  []*Word   `parser:"'from' @@ (',' @@)*"`
+	From  []*Word   `parser:"'from' @@ (',' @@)*" refers:"place" oneof:"any"`
 	TLS   *WebTLS   `parser:"| @@"`
 	Port  *Word     `parser:"| 'port' @@"`
 	Host  []*Word   `parser:"| 'host' @@ (',' @@)*"`
@@ -464,8 +470,8 @@ type WebItem struct {
 // WebTLS says where TLS ends: tls terminate at edge, tls required, tls none.
 type WebTLS struct {
 	span
-	Mode *Word `parser:"'tls' @@"`
-	At   *Word `parser:"('at' @@)?"`
+	Mode *Word `parser:"'tls' @@" oneof:"terminate required none"`
+	At   *Word `parser:"('at' @@)?" refers:"point"`
 }
 
 // WebRoute is a path: bosh "/http-bind" { body 64KiB }.
@@ -479,7 +485,7 @@ type WebRoute struct {
 // RouteLine is a line of a route block; one field is set.
 type RouteLine struct {
 	span
-	Methods   []*Word       `parser:"'methods' @@ (',' @@)*"`
+	Methods   []*Word       `parser:"'methods' @@ (',' @@)*" oneof:"GET HEAD POST PUT OPTIONS"`
 	Origin    []*Str        `parser:"| 'origin' @@ (',' @@)*"`
 	Host      []*Word       `parser:"| 'host' @@ (',' @@)*"`
 	Advertise []*Str        `parser:"| 'advertise' @@ (',' @@)*"`
@@ -494,14 +500,14 @@ type RouteLine struct {
 type RouteSetting struct {
 	span
 	Name  string `parser:"@('body' | 'size' | 'frame' | 'wait' | 'idle' | 'timeout' | 'requests' | 'slot' | 'polling' | 'route' | 'buffering' | 'credentials')"`
-	Value *Word  `parser:"@@"`
+	Value *Word  `parser:"@@" oneof:"polling(on off) route(on off) buffering(on off) credentials(on off)"`
 }
 
 // AnonymousDecl is who may use a server without an account (XEP-0175):
 // anonymous of chat { domain guest.example.org }.
 type AnonymousDecl struct {
 	span
-	Server *Word                 `parser:"'anonymous' 'of' @@"`
+	Server *Word                 `parser:"'anonymous' 'of' @@" refers:"server"`
 	Body   Block[*AnonymousItem] `parser:"@@"`
 }
 
@@ -509,7 +515,7 @@ type AnonymousDecl struct {
 type AnonymousItem struct {
 	span
 	Domain  []*Word           `parser:"'domain' @@ (',' @@)*"`
-	From    []*Word           `parser:"| 'from' @@ (',' @@)*"`
+	From    []*Word           `parser:"| 'from' @@ (',' @@)*" refers:"place" oneof:"any"`
 	Setting *AnonymousSetting `parser:"| @@"`
 	Limit   *Limit            `parser:"| @@"`
 	Meta    *MetaItem         `parser:"| @@"`
@@ -519,20 +525,20 @@ type AnonymousItem struct {
 type AnonymousSetting struct {
 	span
 	Name  string `parser:"@('federation' | 'storage')"`
-	Value *Word  `parser:"@@"`
+	Value *Word  `parser:"@@" oneof:"federation(deny allow) storage(cleared kept)"`
 }
 
 // MediaDecl is file transfer and calls: media of chat { proxy65 stun }.
 type MediaDecl struct {
 	span
-	Server *Word             `parser:"'media' 'of' @@"`
+	Server *Word             `parser:"'media' 'of' @@" refers:"server"`
 	Body   Block[*MediaItem] `parser:"@@"`
 }
 
 // MediaItem is a line of a media block; one field is set.
 type MediaItem struct {
 	span
-	From    []*Word       `parser:"'from' @@ (',' @@)*"`
+	From    []*Word       `parser:"'from' @@ (',' @@)*" refers:"place" oneof:"any"`
 	Service *MediaService `parser:"| @@"`
 	Setting *MediaSetting `parser:"| @@"`
 	Limit   *Limit        `parser:"| @@"`
@@ -550,23 +556,23 @@ type MediaService struct {
 type MediaSetting struct {
 	span
 	Name  string `parser:"@('relay' | 'auth' | 'private-peers')"`
-	Value *Word  `parser:"@@"`
+	Value *Word  `parser:"@@" oneof:"auth(required none) private-peers(deny allow)"`
 }
 
 // AdminDecl is who may administer a server over the network:
 // admin of chat { from ops }.
 type AdminDecl struct {
 	span
-	Server *Word             `parser:"'admin' 'of' @@"`
+	Server *Word             `parser:"'admin' 'of' @@" refers:"server"`
 	Body   Block[*AdminItem] `parser:"@@"`
 }
 
 // AdminItem is a line of an admin block; one field is set.
 type AdminItem struct {
 	span
-	From  []*Word   `parser:"'from' @@ (',' @@)*"`
+	From  []*Word   `parser:"'from' @@ (',' @@)*" refers:"place" oneof:"any"`
 	Port  []*Word   `parser:"| 'port' @@ (',' @@)*"`
-	TLS   *Word     `parser:"| 'tls' @@"`
+	TLS   *Word     `parser:"| 'tls' @@" oneof:"required none"`
 	Limit *Limit    `parser:"| @@"`
 	Meta  *MetaItem `parser:"| @@"`
 }
@@ -575,14 +581,14 @@ type AdminItem struct {
 // cluster of chat { with 10.0.0.2, 10.0.0.3 }.
 type ClusterDecl struct {
 	span
-	Server *Word               `parser:"'cluster' 'of' @@"`
+	Server *Word               `parser:"'cluster' 'of' @@" refers:"server"`
 	Body   Block[*ClusterItem] `parser:"@@"`
 }
 
 // ClusterItem is a line of a cluster block; one field is set.
 type ClusterItem struct {
 	span
-	With []*Word   `parser:"'with' @@ (',' @@)*"`
+	With []*Word   `parser:"'with' @@ (',' @@)*" refers:"place"`
 	Port []*Word   `parser:"| 'port' @@ (',' @@)*"`
 	Meta *MetaItem `parser:"| @@"`
 }
@@ -591,14 +597,14 @@ type ClusterItem struct {
 // egress of chat { default deny allow dns to resolver }.
 type EgressDecl struct {
 	span
-	Server *Word              `parser:"'egress' 'of' @@"`
+	Server *Word              `parser:"'egress' 'of' @@" refers:"server"`
 	Body   Block[*EgressItem] `parser:"@@"`
 }
 
 // EgressItem is a line of an egress block; one field is set.
 type EgressItem struct {
 	span
-	Default *Word       `parser:"'default' @@"`
+	Default *Word       `parser:"'default' @@" oneof:"deny allow"`
 	Rule    *EgressRule `parser:"| @@"`
 	Meta    *MetaItem   `parser:"| @@"`
 }
@@ -607,8 +613,8 @@ type EgressItem struct {
 type EgressRule struct {
 	span
 	Verdict  string            `parser:"@('allow' | 'deny')"`
-	Services []*Word           `parser:"@@ (',' @@)*"`
-	To       []*Word           `parser:"'to' @@ (',' @@)*"`
+	Services []*Word           `parser:"@@ (',' @@)*" oneof:"dns http https smtp ldap ntp"`
+	To       []*Word           `parser:"'to' @@ (',' @@)*" refers:"place" oneof:"any"`
 	Body     *Block[*MetaItem] `parser:"@@?"`
 }
 
@@ -622,10 +628,10 @@ type ServerlessDecl struct {
 // ServerlessItem is a line of a serverless block; one field is set.
 type ServerlessItem struct {
 	span
-	On    []*Word   `parser:"'on' @@ (',' @@)*"`
-	Scope *Word     `parser:"| 'scope' @@"`
+	On    []*Word   `parser:"'on' @@ (',' @@)*" refers:"network zone"`
+	Scope *Word     `parser:"| 'scope' @@" oneof:"link"`
 	Ports *Word     `parser:"| 'ports' @@"`
-	TLS   *Word     `parser:"| 'tls' @@"`
+	TLS   *Word     `parser:"| 'tls' @@" oneof:"required none"`
 	Limit *Limit    `parser:"| @@"`
 	Meta  *MetaItem `parser:"| @@"`
 }
@@ -638,7 +644,7 @@ type AccessDecl struct {
 	// Network is set when Who are names of networks; otherwise they are
 	// addresses and prefixes, or the word any.
 	Network bool              `parser:"@'network'?"`
-	Who     []*Word           `parser:"@@ (',' @@)*"`
+	Who     []*Word           `parser:"@@ (',' @@)*" refers:"Network(network) place" oneof:"any"`
 	To      []*Target         `parser:"('to' @@ (',' @@)*)?"`
 	Body    *Block[*MetaItem] `parser:"@@?"`
 }
@@ -647,9 +653,9 @@ type AccessDecl struct {
 // component irc of chat, tcp/22 of edge, ssh of edge.
 type Target struct {
 	span
-	Service   *Word `parser:"@@"`
-	Component *Word `parser:"((?! 'of') @@)?"`
-	Of        *Word `parser:"'of' @@"`
+	Service   *Word `parser:"@@" oneof:"ssh web admin clients clients-tls cluster component component-tls federation federation-tls http https mqtt proxy65 stun"`
+	Component *Word `parser:"((?! 'of') @@)?" refers:"component"`
+	Of        *Word `parser:"'of' @@" refers:"server point"`
 }
 
 // Limit bounds conversations: limit connections 20 per source,
@@ -658,12 +664,12 @@ type Target struct {
 // limit attempts 30/min per source then block source 10m.
 type Limit struct {
 	span
-	Kind   *Word             `parser:"'limit' @@"`
+	Kind   *Word             `parser:"'limit' @@" oneof:"connections attempts bandwidth stanza stanzas requests registrations recipients resources logins negotiation"`
 	Amount *Word             `parser:"@@"`
 	Auth   string            `parser:"(@('before' | 'after') 'auth')?"`
 	Burst  *Word             `parser:"('burst' @@)?"`
 	Prefix *Word             `parser:"( 'per' ('prefix' @@"`
-	Key    *Word             `parser:"| @@)"`
+	Key    *Word             `parser:"| @@)" oneof:"source peer account stream"`
 	Global bool              `parser:"| @'global')?"`
 	Then   []*Action         `parser:"('then' @@ (',' @@)*)?"`
 	Body   *Block[*MetaItem] `parser:"@@?"`
@@ -673,7 +679,7 @@ type Limit struct {
 // block source 1h.
 type Action struct {
 	span
-	Name   *Word `parser:"@@"`
+	Name   *Word `parser:"@@" oneof:"alert drop reject terminate block"`
 	Source *Word `parser:"('source' @@)?"`
 }
 
@@ -681,7 +687,7 @@ type Action struct {
 // content phishing { match text "wire transfer" on component irc then alert }.
 type ContentDecl struct {
 	span
-	Name *Word               `parser:"'content' @@"`
+	Name *Word               `parser:"'content' @@" defines:"content"`
 	Body Block[*ContentItem] `parser:"@@"`
 }
 
@@ -700,11 +706,11 @@ type ContentItem struct {
 // body ~ "wire +transfer", body ~ card, stanza iq, sender in domains spam.
 type MatchItem struct {
 	span
-	What    *Word  `parser:"@@"`
+	What    *Word  `parser:"@@" oneof:"text body url namespace stanza sasl sender recipient"`
 	In      string `parser:"( 'in' @('words' | 'domains')"`
-	List    *Word  `parser:"@@"`
+	List    *Word  `parser:"@@" refers:"words(words) domains(domains)"`
 	Regex   *Str   `parser:"| '~' ( @@"`
-	Pattern *Word  `parser:"| @@ )"`
+	Pattern *Word  `parser:"| @@ )" refers:"pattern"`
 	Text    *Str   `parser:"| @@"`
 	Value   *Word  `parser:"| @@ )"`
 }
@@ -716,8 +722,8 @@ type MatchItem struct {
 type Subject struct {
 	span
 	Kind string `parser:"@('component' | 'peer' | 'clients' | 'federation' | 'web' | 'anonymous' | 'media' | 'admin' | 'cluster' | 'egress' | 'serverless' | 'content' | 'network' | 'zone' | 'domains' | 'words' | 'pattern' | 'window' | 'server' | 'point' | 'test' | 'policy')"`
-	Name *Word  `parser:"((?! 'of' | 'until' | 'because' | 'then' | 'match' | 'on' | 'mode' | 'owner' | 'ticket' | 'expires' | 'during') @@)?"`
-	Of   *Word  `parser:"('of' @@)?"`
+	Name *Word  `parser:"((?! 'of' | 'until' | 'because' | 'then' | 'match' | 'on' | 'mode' | 'owner' | 'ticket' | 'expires' | 'during') @@)?" refers:"Kind"`
+	Of   *Word  `parser:"('of' @@)?" refers:"server"`
 }
 
 // String gives the words of the subject: component irc, clients of chat.
@@ -736,7 +742,7 @@ func (s *Subject) String() string {
 // waive comp-nonloopback on component irc until 2027-01-31 because "…".
 type WaiveDecl struct {
 	span
-	Code    *Word             `parser:"'waive' @@"`
+	Code    *Word             `parser:"'waive' @@" refers:"code"`
 	On      *Subject          `parser:"('on' @@)?"`
 	Until   *Word             `parser:"'until' @@"`
 	Because *Str              `parser:"'because' @@"`
@@ -762,11 +768,11 @@ type TestLine struct {
 type TestPackets struct {
 	span
 	Verdict string  `parser:"@('allow' | 'deny' | 'only')"`
-	Proto   *Word   `parser:"@@"`
-	From    []*Word `parser:"@@ (',' @@)* '->'"`
-	To      *Word   `parser:"@@"`
-	Except  []*Word `parser:"('except' @@ (',' @@)*)?"`
-	Day     *Word   `parser:"('at' @@"`
+	Proto   *Word   `parser:"@@" oneof:"tcp udp"`
+	From    []*Word `parser:"@@ (',' @@)* '->'" refers:"place" oneof:"any"`
+	To      *Word   `parser:"@@" refers:"server point"`
+	Except  []*Word `parser:"('except' @@ (',' @@)*)?" refers:"place"`
+	Day     *Word   `parser:"('at' @@" oneof:"mon tue wed thu fri sat sun"`
 	Time    *Word   `parser:"@@)?"`
 }
 
@@ -775,6 +781,6 @@ type TestPackets struct {
 type TestContent struct {
 	span
 	Verdict string `parser:"@('catch' | 'pass')"`
-	Rule    *Word  `parser:"@@"`
+	Rule    *Word  `parser:"@@" refers:"content"`
 	Text    *Str   `parser:"@@"`
 }

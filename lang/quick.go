@@ -259,7 +259,11 @@ const (
 type quick struct {
 	*cursor
 	blocks []blockReader // that were read
+	wants  *Place        // what is told what may come at the end; nil where nobody asks
 }
+
+// asked reports whether the end is reached, and somebody asks what may come.
+func (q *quick) asked() bool { return q.wants != nil && q.peek().EOF() }
 
 // problems are the findings of the blocks.
 func (q *quick) problems() []diag.Finding {
@@ -273,7 +277,7 @@ func (q *quick) problems() []diag.Finding {
 // read reads a node by its rule; nil where it is absent, or stuck.
 func (q *quick) read(r *rule) (reflect.Value, outcome) {
 	first := q.peek()
-	if !r.expr.begins(first) {
+	if !r.expr.begins(first) && !q.asked() {
 		return reflect.Value{}, absent
 	}
 	node := reflect.New(r.typ)
@@ -295,7 +299,16 @@ func (s *span) place(from, to diag.Pos) { s.Pos, s.EndPos = from, to }
 // run reads an expression into the fields of v.
 func (q *quick) run(e *expr, v reflect.Value) outcome {
 	t := q.peek()
-	if !e.begins(t) {
+	asked := q.asked()
+	switch {
+	case asked && e.kind == exprText:
+		return q.run(e.parts[0], v)
+	case asked:
+		q.wants.want(e, v)
+		if e.kind == exprLiteral {
+			return absent
+		}
+	case !e.begins(t):
 		return absent
 	}
 	switch e.kind {
@@ -322,7 +335,7 @@ func (q *quick) run(e *expr, v reflect.Value) outcome {
 		}
 	case exprChoice:
 		parts := e.parts
-		if !e.any {
+		if !e.any && !asked {
 			parts = e.first[t.Value]
 		}
 		for _, part := range parts {
