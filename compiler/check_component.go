@@ -110,7 +110,7 @@ component irc of chat {
 	},
 	{
 		Code:      "comp-port-collision",
-		Severity:  diag.Error,
+		Severity:  diag.Warning,
 		Title:     "a component has a port that is another service of the same server",
 		Why:       "The same number means other things in other products: 5270 is direct TLS between servers in one and components in another. A port that two statements claim is opened for the callers of both.",
 		Reference: "XEP-0114 §3",
@@ -156,6 +156,140 @@ component irc of im {
 			}
 		},
 	},
+	{
+		Code:      "comp-global-routes",
+		Severity:  diag.Warning,
+		Title:     "several components share a port on which each of them gets the domains of all",
+		Why:       "On one listener of ejabberd, global_routes is on unless it is switched off: whichever component connects first is given the traffic of every domain of that listener, also of those that are not its own.",
+		Reference: "ejabberd documentation: Listen Options, global_routes",
+		Remedy:    "Give each component a port of its own, or set global_routes to false and waive this.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+component irc of chat {
+  port 8888
+  from 127.0.0.1
+}
+component sms of chat {
+  port 8888
+  from 127.0.0.1
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+component irc of chat {
+  port 8888
+  from 127.0.0.1
+}
+component sms of chat {
+  port 8889
+  from 127.0.0.1
+}
+`,
+		Run: func(p *Pass) {
+			for i, t := range p.Policy.Components {
+				if t.Server.Software != "ejabberd" || t.Mode != "accept" {
+					continue
+				}
+				var labels []diag.Label
+				first := true
+				for j, o := range p.Policy.Components {
+					if i == j || o.Server != t.Server || o.Mode != "accept" || !intersects(flowPorts(o.Flows), flowPorts(t.Flows)) {
+						continue
+					}
+					first = first && j > i
+					labels = append(labels, label(portLine(o), "component %s uses it as well", o.Name))
+				}
+				if first && len(labels) > 0 {
+					p.Report(portLine(t), fmt.Sprintf("component %s may be given what is for %s on the same port of %s", t.Name, plural(len(labels), "other component"), t.Server.Name), labels...)
+				}
+			}
+		},
+	},
+	{
+		Code:      "comp-connect-mode-egress",
+		Severity:  diag.Warning,
+		Title:     "the server dials a component that it is kept from",
+		Why:       "In this mode the server opens the connection. A deny of the component's address, or of its port in egress, keeps the server from it, and the component stays offline without a word.",
+		Reference: "XEP-0114 §2",
+		Remedy:    "Take the component's address out of what is denied, or let the component dial the server with `mode accept`.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software tigase 8.4  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+network drop = 203.0.113.0/24
+component irc of chat {
+  port   5270
+  from   203.0.113.77
+  mode   connect
+  tunnel "stunnel on both ends"
+}
+deny network drop
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software tigase 8.4  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+network drop = 203.0.113.0/24
+component irc of chat {
+  port   5270
+  from   198.51.100.77
+  mode   connect
+  tunnel "stunnel on both ends"
+}
+deny network drop
+`,
+		Run: func(p *Pass) {
+			for _, t := range p.Policy.Components {
+				for _, f := range t.Flows {
+					if !f.Outbound {
+						continue
+					}
+					for _, deny := range p.Policy.Flows {
+						if deny.Verdict != ir.Deny {
+							continue
+						}
+						far, ok := shared(deny.From.Set, f.To.Set) // a deny for everything holds in both directions
+						if deny.Kind == ir.Egress {
+							far, ok = shared(deny.To.Set, f.To.Set)
+							ok = (ok || deny.To.Any) && deny.Server == t.Server && intersects(deny.Ports, f.Ports)
+						} else if len(deny.Ports) > 0 {
+							ok = false
+						}
+						if !ok {
+							continue
+						}
+						where := f.To.Label
+						if far.IsValid() {
+							where = spell(far)
+						}
+						p.Report(t.At["mode"], fmt.Sprintf("%s dials component %s at %s, which is denied", t.Server.Name, t.Name, where), label(deny.Origin.Span, "denied here"))
+						break
+					}
+				}
+			}
+		},
+	},
+}
+
+// portLine is where the port of a component is stated or, where it is not,
+// the component.
+func portLine(t *ir.ComponentTerms) diag.Span {
+	if at, ok := t.At["port"]; ok {
+		return at
+	}
+	return t.Origin.Span
+}
+
+func flowPorts(flows []*ir.Flow) []ir.PortSpan {
+	var out []ir.PortSpan
+	for _, f := range flows {
+		out = append(out, f.Ports...)
+	}
+	return out
 }
 
 // tunnel finds the line that names what protects the component's traffic.
