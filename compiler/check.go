@@ -42,8 +42,11 @@ func Checks() []Check {
 		federationChecks,
 		clientChecks,
 		dosChecks,
+		streamChecks,
 		componentChecks,
 		webChecks,
+		boshChecks,
+		uploadChecks,
 		serverlessChecks,
 		adminChecks,
 		mediaChecks,
@@ -61,6 +64,7 @@ func runChecks(p *ir.Policy, in Input) []diag.Finding {
 	var out []diag.Finding
 	stated := flowPlaces(p.Flows)
 	federations := readFederations(&Pass{Policy: p, Files: in.Files, stated: stated})
+	texts := readTexts(in.Files)
 	for _, c := range Checks() {
 		if c.Profile == "strict" && p.Profile != "strict" {
 			continue
@@ -68,7 +72,7 @@ func runChecks(p *ir.Policy, in Input) []diag.Finding {
 		if c.Frameworks != nil && !slices.ContainsFunc(c.Frameworks, func(f string) bool { return slices.Contains(p.Comply, f) }) {
 			continue
 		}
-		pass := &Pass{Policy: p, Files: in.Files, Lock: in.Lock, Date: in.Date, stated: stated, federations: federations, check: &c}
+		pass := &Pass{Policy: p, Files: in.Files, Lock: in.Lock, Date: in.Date, stated: stated, federations: federations, texts: texts, check: &c}
 		c.Run(pass)
 		out = append(out, pass.findings...)
 	}
@@ -88,6 +92,7 @@ type Pass struct {
 	stated      map[string][]flowPlace // the flows by where they are stated
 	federations []federation           // what most checks of federation start from
 	fromLines   map[*ir.Flow]diag.Span // who is let in, of flows that are more than one line
+	texts       texts
 	check       *Check
 	reported    map[said]bool
 	findings    []diag.Finding

@@ -62,7 +62,7 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, st := range p.statements() {
 				for _, f := range public(st.flows) {
-					if limitOf(f, ir.Connections, ir.PerSource) == nil {
+					if limitOf(f, ir.Connections, ir.PerSource, ir.PerPrefix) == nil {
 						p.Report(st.header, fmt.Sprintf("%s has no limit on connections per source", st.name))
 					}
 				}
@@ -103,7 +103,7 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, st := range p.statements() {
 				for _, f := range public(st.flows) {
-					if limitOf(f, ir.Attempts, ir.PerSource) == nil {
+					if limitOf(f, ir.Attempts, ir.PerSource, ir.PerPrefix) == nil {
 						p.Report(st.header, fmt.Sprintf("%s has no limit on connection attempts per source", st.name))
 					}
 				}
@@ -150,8 +150,10 @@ clients of chat {
 					each = boshConnections
 				}
 				for _, f := range public(st.flows) {
-					if l := limitOf(f, ir.Connections, ir.PerSource); l != nil && l.Count/each < fewSessions {
-						p.Report(l.Origin.Span, fmt.Sprintf("%s admits %s per source, of all the people behind one NAT", st.name, plural(int(l.Count/each), "session")))
+					for _, l := range f.Limits {
+						if l.Kind == ir.Connections && perAddress(l) && l.Count/each < fewSessions {
+							p.Report(l.Origin.Span, fmt.Sprintf("%s admits %s %s, of all the people behind one NAT", st.name, plural(int(l.Count/each), "session"), l.KeyWords()))
+						}
 					}
 				}
 			}
@@ -159,7 +161,7 @@ clients of chat {
 	},
 	{
 		Code:      "dos-bosh-cap",
-		Severity:  diag.Warning,
+		Severity:  diag.Error,
 		Title:     "the connection limit does not leave two connections for each BOSH session",
 		Why:       "A BOSH session normally keeps two connections. A limit that was reckoned in sessions cuts the second one and makes clients hang.",
 		Reference: "XEP-0124 §7.2",
@@ -345,12 +347,18 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, st := range p.statements() {
 				for _, f := range st.flows {
-					all, rate := limitOf(f, ir.Connections, ir.Global), limitOf(f, ir.Attempts, ir.Global)
-					if all == nil || rate == nil || uint64(rate.Count)*reconnectWindow >= uint64(all.Count)*seconds(rate.Unit) {
+					rate := limitOf(f, ir.Attempts, ir.Global)
+					back, at := comingBack(f, st)
+					if rate == nil || back == 0 {
 						continue
 					}
-					p.Report(rate.Origin.Span, fmt.Sprintf("%s: %s need longer than a minute to come back at %d/%s", st.name, plural(int(all.Count), "connection"), rate.Count, rate.Unit),
-						label(all.Origin.Span, "so many may be connected"))
+					// What may come at once counts as well, where the policy says it.
+					within := uint64(rate.Count)*reconnectWindow/seconds(rate.Unit) + uint64(rate.Burst)
+					if within >= back {
+						continue
+					}
+					p.Report(rate.Origin.Span, fmt.Sprintf("%s: %s need longer than a minute to come back at %d/%s", st.name, plural(int(back), at.noun), rate.Count, rate.Unit),
+						label(at.span, "so many may be connected"))
 				}
 			}
 		},
@@ -389,8 +397,8 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, f := range public(p.Policy.Flows) {
 				for _, l := range f.Limits {
-					if l.Key == ir.PerSource && limitOf(f, l.Kind, ir.Global) == nil {
-						p.Report(l.Origin.Span, fmt.Sprintf("%s per source are limited, but not of all sources together", l.Kind))
+					if perAddress(l) && (l.Kind == ir.Connections || l.Kind == ir.Attempts) && limitOf(f, l.Kind, ir.Global) == nil {
+						p.Report(l.Origin.Span, fmt.Sprintf("%s %s are limited, but not of all sources together", l.Kind, l.KeyWords()))
 					}
 				}
 			}
@@ -432,7 +440,7 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, f := range public(p.Policy.Flows) {
 				for _, l := range f.Limits {
-					if l.Key != ir.PerSource {
+					if !perAddress(l) || l.Kind != ir.Connections && l.Kind != ir.Attempts {
 						continue
 					}
 					g := limitOf(f, l.Kind, ir.Global)
@@ -450,7 +458,7 @@ clients of chat {
 		Title:     "the size limit is smaller than a stanza may be",
 		Why:       "A deployment must accept stanzas of at least 10000 bytes, and in BOSH the stanza comes wrapped. Smaller limits break rosters, avatars and group chats.",
 		Reference: "RFC 6120 §13.12, XEP-0205 §4.5",
-		Remedy:    "State a body of at least 10000 bytes; 64KiB to 256KiB is usual.",
+		Remedy:    "State at least 10000 bytes; 64KiB to 256KiB is usual. Before authentication less may do.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -496,9 +504,19 @@ web of chat {
 }
 `,
 		Run: func(p *Pass) {
-			for _, r := range p.Policy.Routes {
+			for _, r := range p.routesOf("bosh", "websocket") {
 				if r.BodyMax > 0 && r.BodyMax < smallestStanza {
 					p.Report(p.bodySpan(r), fmt.Sprintf("%s admits bodies of %d bytes, and stanzas may have %d", r.Path, r.BodyMax, smallestStanza))
+				}
+				if r.Frame > 0 && r.Frame < smallestStanza {
+					p.Report(p.setting(r, "frame"), fmt.Sprintf("%s admits messages of %d bytes, and stanzas may have %d", r.Path, r.Frame, smallestStanza))
+				}
+			}
+			for _, b := range p.bounds() {
+				for _, l := range b.limits {
+					if l.Kind == ir.StanzaSize && !l.Before && l.Bytes < smallestStanza {
+						p.Report(p.amount(l), fmt.Sprintf("%s: stanzas of %d bytes are admitted, and they may have %d", b.name, l.Bytes, smallestStanza))
+					}
 				}
 			}
 		},
@@ -562,6 +580,33 @@ web of chat {
 			}
 		},
 	},
+}
+
+// crowd is what comes back after a restart, and where that is stated.
+type crowd struct {
+	noun string
+	span diag.Span
+}
+
+// comingBack is how many connections a flow has to take after a restart: as many
+// as it may have, or as the server has sessions if those are fewer. The sessions
+// of a server need not all come by the web.
+func comingBack(f *ir.Flow, st statement) (uint64, crowd) {
+	n, at := uint64(0), crowd{}
+	if all := limitOf(f, ir.Connections, ir.Global); all != nil {
+		n, at = uint64(all.Count), crowd{"connection", all.Origin.Span}
+	}
+	if f.Server == nil || f.Server.Sessions == 0 || st.web != nil && n == 0 {
+		return n, at
+	}
+	most := uint64(f.Server.Sessions)
+	if st.web != nil && len(boshRoutes(st.web)) > 0 {
+		most *= boshConnections
+	}
+	if n == 0 || most < n {
+		n, at = most, crowd{"session", f.Server.Origin.Span}
+	}
+	return n, at
 }
 
 // statement is a clients or a web statement with its flows: what people use.

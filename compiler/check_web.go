@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang"
@@ -74,7 +75,7 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 web of chat {
   from any
   tls  required
-  websocket "/xmpp-websocket"
+  websocket "/xmpp-websocket" { origin "https://chat.example.org" }
   limit connections 40 per source
   limit connections 4000 global
   limit attempts 60/minute burst 30 per source
@@ -128,7 +129,7 @@ point edge {
 web of chat {
   from any
   tls  required
-  websocket "/xmpp-websocket"
+  websocket "/xmpp-websocket" { origin "https://chat.example.org" }
   limit connections 40 per source
   limit connections 4000 global
   limit attempts 60/minute burst 30 per source
@@ -149,6 +150,97 @@ web of chat {
 						p.Report(r.Span(), fmt.Sprintf("HAProxy of %s answers %q with 404: this version writes no WebSocket for it", pt.Name, r.Path.Value()),
 							label(i.TLS.Span(), "TLS ends here"))
 					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "ws-starttls",
+		Severity:  diag.Error,
+		Title:     "WebSocket is clear text, and STARTTLS cannot mend that",
+		Why:       "STARTTLS is required of clients, and inside WebSocket it is forbidden: there TLS comes first, as wss://, or never. So this way in stays clear text whatever the other one demands.",
+		Reference: "RFC 7395 §3.9",
+		Remedy:    "State `tls terminate at POINT`, or `tls required` where the server ends TLS itself.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network lan = 192.168.10.0/24
+server chat { software prosody 0.12  domain example.org  address 192.168.10.5 }
+point box { role host of chat  interface eth0 faces lan  nftables }
+clients of chat {
+  from     lan
+  starttls required
+}
+web of chat {
+  from lan
+  tls  none
+  websocket "/xmpp-websocket" { origin "https://chat.example.org" }
+}
+`,
+		Good: `policy "p" { profile baseline }
+network lan = 192.168.10.0/24
+server chat { software prosody 0.12  domain example.org  address 192.168.10.5 }
+point box { role host of chat  interface eth0 faces lan  nftables }
+clients of chat {
+  from     lan
+  starttls required
+}
+web of chat {
+  from lan
+  tls  required
+  websocket "/xmpp-websocket" { origin "https://chat.example.org" }
+}
+`,
+		Run: func(p *Pass) {
+			for _, t := range p.Policy.Webs {
+				if t.TLS != "none" || p.fromOutside(t) {
+					continue // ws-cleartext says so
+				}
+				far, ok := p.clearTo(t)
+				for _, c := range p.Policy.Clients {
+					if !ok || c.Server != t.Server || c.StartTLS != "required" {
+						continue
+					}
+					for _, r := range t.Routes {
+						if r.Kind == "websocket" {
+							p.Report(r.Origin.Span, fmt.Sprintf("%s of %s stays clear text for %s, whatever STARTTLS does elsewhere", r.Path, t.Server.Name, far),
+								label(t.At["tls"], "no TLS here"), label(c.At["starttls"], "STARTTLS is required of clients"))
+						}
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "ws-origin",
+		Severity:  diag.Warning,
+		Title:     "pages of every web site may open WebSocket streams",
+		Why:       "Browsers let any page open a WebSocket to anywhere; the Origin header is all that tells the site's own client from a page that uses its visitors to guess passwords. Servers ignore it by default.",
+		Reference: "RFC 6455 §10.2, ejabberd documentation: websocket_origin",
+		Remedy:    "State `origin` with the web clients that the site knows. Programs that are no browser send none and are not affected.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: onHost + `web of chat {
+  from any
+  tls  required
+  websocket "/xmpp-websocket"
+` + webCaps + `}
+`,
+		Good: onHost + `web of chat {
+  from any
+  tls  required
+  websocket "/xmpp-websocket" { origin "https://chat.example.org" }
+` + webCaps + `}
+`,
+		Run: func(p *Pass) {
+			for _, r := range p.routesOf("websocket") {
+				for _, o := range p.origins(r) {
+					if o.Value() == "*" {
+						p.Report(o.Span(), fmt.Sprintf("pages of every web site may use %s", r.Path))
+					}
+				}
+				if t := p.webOf(r); t != nil && len(r.Origins) == 0 && len(public(t.Flows)) > 0 && slices.Contains(ignoreOrigin, r.Server.Software) {
+					p.Report(r.Origin.Span, fmt.Sprintf("nobody checks which web site's pages use %s", r.Path))
 				}
 			}
 		},
@@ -228,7 +320,7 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 web of chat {
   from any
   tls  required
-  websocket "/ws"
+  websocket "/ws" { origin "https://chat.example.org" }
   limit connections 40 per source
   limit connections 4000 global
   limit attempts 60/minute burst 30 per source
@@ -246,7 +338,7 @@ point box { role host of chat  interface eth0 faces internet  nftables }
 web of chat {
   from any
   tls  required
-  websocket "/ws"
+  websocket "/ws" { origin "https://chat.example.org" }
   limit connections 40 per source
   limit connections 4000 global
   limit attempts 60/minute burst 30 per source
@@ -269,6 +361,39 @@ web of chat {
 			}
 		},
 	},
+}
+
+// ignoreOrigin are the products that take a WebSocket from pages of every web
+// site unless they are told otherwise: Prosody mod_websocket has no check,
+// ejabberd has websocket_origin: ignore, and Openfire allows all origins.
+var ignoreOrigin = []string{"ejabberd", "openfire", "prosody"}
+
+// fromOutside reports whether sources beyond the site may use a web statement.
+func (p *Pass) fromOutside(t *ir.WebTerms) bool {
+	return slices.ContainsFunc(t.Flows, func(f *ir.Flow) bool {
+		_, out := p.outside(f.From)
+		return out && f.Verdict == ir.Allow && !f.Outbound
+	})
+}
+
+// clearTo finds sources that a web statement serves without TLS. The server's own
+// machine is none, and neither is a single address of the site: that is how a
+// proxy of which the policy says nothing looks.
+func (p *Pass) clearTo(t *ir.WebTerms) (string, bool) {
+	if t.TLS != "none" {
+		return "", false
+	}
+	for _, f := range t.Flows {
+		if far, ok := p.outside(f.From); ok {
+			return far, true
+		}
+		for _, pfx := range f.From.Set.Prefixes {
+			if !loopback(pfx) && !pfx.IsSingleIP() {
+				return spell(pfx), true
+			}
+		}
+	}
+	return "", false
 }
 
 // clearWeb reports routes of the kind that sources beyond the site reach
