@@ -58,6 +58,7 @@ var stages = []struct {
 	{"routes", false, (*state).resolveRoutes},
 	{"tests", false, (*state).resolveTests},
 	{"unused", false, (*state).reportUnused},
+	{"repeated", false, (*state).reportRepeated}, // after what else is said of the entries
 	{"place", true, func(s *state) { s.found = append(s.found, place(s.p)...) }},
 	{"sanity", true, func(s *state) { s.found = append(s.found, s.p.Sanity()...) }},
 	{"check", true, func(s *state) { s.found = append(s.found, runChecks(s.p, s.in)...) }},

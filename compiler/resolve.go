@@ -102,8 +102,9 @@ func (s *state) add(code string, at diag.Span, summary string, labels ...diag.La
 	s.addRemedy(code, at, summary, "", labels...)
 }
 
-// addRemedy reports a finding with a remedy of its own.
-func (s *state) addRemedy(code string, at diag.Span, summary, remedy string, labels ...diag.Label) {
+// addRemedy reports a finding with a remedy of its own. What it returns is to be
+// completed at once: it moves with the next finding.
+func (s *state) addRemedy(code string, at diag.Span, summary, remedy string, labels ...diag.Label) *diag.Finding {
 	f := diag.New(code, at, summary)
 	if remedy != "" {
 		f.Remedy = remedy
@@ -114,6 +115,7 @@ func (s *state) addRemedy(code string, at diag.Span, summary, remedy string, lab
 		}
 	}
 	s.found = append(s.found, f)
+	return &s.found[len(s.found)-1]
 }
 
 // each calls f for every statement of one kind, in reading order.
@@ -202,7 +204,8 @@ func (s *state) oneOf(w *lang.Word, what string, words ...string) string {
 	if slices.Contains(words, w.Text) {
 		return w.Text
 	}
-	s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be %s", what, quoted(w.Text)), suggest(w.Text, words)+"Write one of: "+strings.Join(words, ", ")+".")
+	s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be %s", what, quoted(w.Text)), suggest(w.Text, words)+"Write one of: "+strings.Join(words, ", ")+".").Fix =
+		respell(w, diag.Meant(w.Text, words))
 	return ""
 }
 
@@ -322,7 +325,8 @@ func (s *state) lookup(w *lang.Word, kinds ...string) *named {
 			diag.Label{Span: n.word.Span(), Text: "stated here"})
 		return nil
 	}
-	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no %s is named %s", wanted, quoted(w.Text)), near+"Define the name, or correct its spelling.")
+	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no %s is named %s", wanted, quoted(w.Text)), near+"Define the name, or correct its spelling.").Fix =
+		respell(w, diag.MeantName(w.Text, s.namesOf(kinds...)))
 	return nil
 }
 

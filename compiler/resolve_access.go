@@ -163,7 +163,8 @@ func (s *state) target(t *lang.Target) *target {
 	}
 	if srv == nil {
 		s.addRemedy("name-unknown", t.Service.Span(), fmt.Sprintf("point %s is not the host of a server, and has no service %s", t.Of.Text, quoted(service)),
-			suggest(service, []string{"ssh"})+"Write ssh, or a protocol and a port such as tcp/8443.", diag.Label{Span: n.word.Span(), Text: "the point"})
+			suggest(service, []string{"ssh"})+"Write ssh, or a protocol and a port such as tcp/8443.", diag.Label{Span: n.word.Span(), Text: "the point"}).Fix =
+			respell(t.Service, meantService(service, []string{"ssh"}))
 		return nil
 	}
 	out.server = srv
@@ -224,8 +225,19 @@ func (s *state) serviceOf(t *lang.Target, srv *ir.Server, out *target) *target {
 		}
 	}
 	s.addRemedy("name-unknown", t.Service.Span(), fmt.Sprintf("server %s (%s %s) has no service %s", srv.Name, srv.Software, srv.Version, quoted(service)),
-		suggest(service, services)+"It has "+strings.Join(services, ", ")+"; others are written as tcp/8443.", diag.Label{Span: srv.Origin.Span, Text: "the server"})
+		suggest(service, services)+"It has "+strings.Join(services, ", ")+"; others are written as tcp/8443.", diag.Label{Span: srv.Origin.Span, Text: "the server"}).Fix =
+		respell(t.Service, meantService(service, services))
 	return nil
+}
+
+// meantService is the service that a misspelt word means, if it is among those
+// that there are: http is not what https means where there is no https.
+func meantService(typed string, there []string) string {
+	words := append([]string{"ssh", "web"}, serviceNames...)
+	if meant := diag.Meant(typed, words); slices.Contains(there, meant) && !slices.Contains(words, typed) {
+		return meant
+	}
+	return ""
 }
 
 func (s *state) unknownComponent(w *lang.Word) {
@@ -234,7 +246,8 @@ func (s *state) unknownComponent(w *lang.Word) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no component is named %s", quoted(w.Text)), suggest(w.Text, names)+"Define the component, or correct its name.")
+	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no component is named %s", quoted(w.Text)), suggest(w.Text, names)+"Define the component, or correct its name.").Fix =
+		respell(w, diag.MeantName(w.Text, names))
 }
 
 // resolveLegs says of every allowed flow what a device on the wire can read.

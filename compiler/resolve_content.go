@@ -150,7 +150,8 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 				names = append(names, f.Peer)
 			}
 		}
-		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.")
+		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.").Fix =
+			respell(subject.Name, diag.MeantName(name, names))
 	}
 	return found
 }
@@ -252,7 +253,8 @@ func (s *state) testTo(t *ir.Test, w *lang.Word, line int) bool {
 		if known {
 			what = host + " is a " + n.kind + ", and a test is about a server, a point or an address"
 		}
-		s.addRemedy("name-unknown", w.Span(), what, suggest(host, s.namesOf("server", "point"))+form)
+		s.addRemedy("name-unknown", w.Span(), what, suggest(host, s.namesOf("server", "point"))+form).Fix =
+			respellPart(w, host, diag.MeantName(host, s.namesOf("server", "point")))
 		return false
 	}
 	n.used = true

@@ -53,13 +53,14 @@ func (s *state) network(n *named, path []*named) {
 		case looksNumeric(w.Text):
 			p, wrong := parsePrefix(w.Text)
 			if wrong != "" {
-				s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.")
+				s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.").Fix = respell(w, rightPrefix(w.Text))
 				continue
 			}
 			if p.Bits() == 0 {
 				s.addRemedy("value-invalid", w.Span(), whole(p), "Write any where the network is used.")
 				continue
 			}
+			s.speltAddress(w, p)
 			ps = append(ps, p)
 		case w.Text == "any" || w.Text == "internet":
 			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no part of a network", w.Text), "Use any in a from list, or internet behind faces.")
@@ -238,7 +239,8 @@ func (s *state) software(srv *ir.Server, sw *lang.Software) {
 	i := slices.IndexFunc(softwareRanges, func(r softwareRange) bool { return r.name == name })
 	if i < 0 {
 		s.addRemedy("value-invalid", sw.Product.Span(), fmt.Sprintf("the defaults of %s are not known", quoted(sw.Product.Text)),
-			suggest(name, Software())+"Known are "+strings.Join(Software(), ", ")+".")
+			suggest(name, Software())+"Known are "+strings.Join(Software(), ", ")+".").Fix =
+			respell(sw.Product, diag.Meant(name, Software()))
 		return
 	}
 	known := softwareRanges[i]
@@ -254,6 +256,7 @@ func (s *state) software(srv *ir.Server, sw *lang.Software) {
 	case v.newerThan(mustVersion(known.last)):
 		s.add("value-version", sw.Version.Span(), fmt.Sprintf("%s %s is newer than %s, whose defaults are taken", name, sw.Version.Text, known.last))
 	}
+	s.spelt(sw.Product, sw.Product.Text, name)
 	srv.Software, srv.Version = name, sw.Version.Text
 	srv.Listeners, _ = Defaults(name, sw.Version.Text)
 }

@@ -21,16 +21,17 @@ func (s *state) host(w *lang.Word) (netip.Addr, bool) {
 	a, wrong := parseAddr(w.Text)
 	switch {
 	case wrong != "" && strings.Contains(w.Text, "/"):
-		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no address", quoted(w.Text)), "Write one address, without a length.")
+		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no address", quoted(w.Text)), "Write one address, without a length.").Fix = respell(w, rightHost(w.Text))
 		return a, false
 	case wrong != "":
-		s.addRemedy("value-invalid", w.Span(), wrong, "Write an IPv4 or IPv6 address.")
+		s.addRemedy("value-invalid", w.Span(), wrong, "Write an IPv4 or IPv6 address.").Fix = respell(w, rightPrefix(w.Text))
 		return a, false
 	}
 	if kind := noHost(netip.PrefixFrom(a, a.BitLen())); kind != "" {
 		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s cannot be the address of a machine on a network: it is %s", a, kind), "Write the address that others reach it by.")
 		return a, false
 	}
+	s.speltAddress(w, netip.PrefixFrom(a, a.BitLen()))
 	return a, true
 }
 
@@ -173,13 +174,14 @@ func (s *state) address(w *lang.Word) (placeWord, bool) {
 	if looksNumeric(w.Text) {
 		p, wrong := parsePrefix(w.Text)
 		if wrong != "" {
-			s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.")
+			s.addRemedy("value-invalid", w.Span(), wrong, "Write an address such as 192.0.2.7, or a prefix such as 2001:db8::/32.").Fix = respell(w, rightPrefix(w.Text))
 			return placeWord{}, false
 		}
 		if p.Bits() == 0 {
 			s.addRemedy("value-invalid", w.Span(), whole(p), "Write any for every address; an interface faces internet, and a peer has addresses of its own.")
 			return placeWord{}, false
 		}
+		s.speltAddress(w, p)
 		return placeWord{label: w.Text, prefixes: []netip.Prefix{p}}, true
 	}
 	if w.Text == "internet" {
@@ -187,7 +189,8 @@ func (s *state) address(w *lang.Word) (placeWord, bool) {
 		return placeWord{}, false
 	}
 	s.addRemedy("name-unknown", w.Span(), fmt.Sprintf("no network, zone, server or point is named %s", quoted(w.Text)),
-		suggest(w.Text, s.namesOf(addressKinds...))+"Define the name, or correct its spelling.")
+		suggest(w.Text, s.namesOf(addressKinds...))+"Define the name, or correct its spelling.").Fix =
+		respell(w, diag.MeantName(w.Text, s.namesOf(addressKinds...)))
 	return placeWord{}, false
 }
 
@@ -263,6 +266,7 @@ func (s *state) domain(w *lang.Word) (string, bool) {
 		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no domain: %s", quoted(w.Text), wrong), "Write the domain in ASCII, an international one as its xn-- form.")
 		return "", false
 	}
+	s.spelt(w, "domain "+w.Text, d)
 	return d, true
 }
 

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,10 +50,24 @@ func waive(files []*lang.File, found []diag.Finding, date string, complete bool)
 			about = append(about, diag.New("waive-expired", d.Waive.Until.Span(), fmt.Sprintf("the waiver of %s ended on %s", w.code, w.until)))
 		case w.setAside(out) == 0 && complete && !strings.HasPrefix(w.code, "ledger-"):
 			// Backends report to the ledger after the compile.
-			about = append(about, diag.New("waive-unused", d.Waive.Code.Span(), fmt.Sprintf("nothing is found that the waiver of %s sets aside", w.code)))
+			f := diag.New("waive-unused", d.Waive.Code.Span(), fmt.Sprintf("nothing is found that the waiver of %s sets aside", w.code))
+			if file := fileOf(files, d); file != nil {
+				f.Fix = file.Remove(d)
+			}
+			about = append(about, f)
 		}
 	}
 	return append(out, about...)
+}
+
+// fileOf is the file that a statement is in.
+func fileOf(files []*lang.File, n lang.Node) *lang.File {
+	for _, f := range files {
+		if f != nil && f.Name == n.Span().Start.Filename {
+			return f
+		}
+	}
+	return nil
 }
 
 func allDecls(files []*lang.File) []*lang.Decl {
@@ -78,17 +93,19 @@ type waiver struct {
 func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) {
 	w := waiver{at: d.Span(), code: d.Code.Text, everywhere: d.On == nil, until: d.Until.Text, because: d.Because.Value()}
 	var problems []diag.Finding
-	report := func(code string, at diag.Span, summary, remedy string) {
+	report := func(code string, at diag.Span, summary, remedy string) *diag.Finding {
 		f := diag.New(code, at, summary)
 		f.Remedy = remedy
 		problems = append(problems, f)
+		return &problems[len(problems)-1]
 	}
 	if c, ok := diag.CodeOf(w.code); ok {
 		if c.Severity == diag.Error || strings.HasPrefix(w.code, "waive-") {
 			report("value-invalid", d.Code.Span(), fmt.Sprintf("%s cannot be set aside", w.code), "Mend what it reports: without that, the policy means nothing.")
 		}
 	} else if codes := checkCodes(); !slices.Contains(codes, w.code) {
-		report("name-unknown", d.Code.Span(), fmt.Sprintf("no check is named %s", quoted(w.code)), suggest(w.code, codes)+"xfwc rules lists every check.")
+		report("name-unknown", d.Code.Span(), fmt.Sprintf("no check is named %s", quoted(w.code)), suggest(w.code, codes)+"xfwc rules lists every check.").Fix =
+			respell(d.Code, diag.MeantName(w.code, codes))
 	}
 	if !validDate(w.until) {
 		report("value-invalid", d.Until.Span(), fmt.Sprintf("%s is no date", quoted(w.until)), "Write the last day of the waiver as 2027-01-31.")
@@ -100,13 +117,9 @@ func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) 
 		var names []string
 		w.subjects, names = subjectSpans(decls, d.On)
 		if len(w.subjects) == 0 {
-			typed := ""
-			if d.On.Name != nil {
-				typed = d.On.Name.Text
-			} else if d.On.Of != nil {
-				typed = d.On.Of.Text
-			}
-			report("name-unknown", d.On.Span(), fmt.Sprintf("the policy has no %s", d.On), suggest(typed, names)+"Name a statement of the policy.")
+			typed := cmp.Or(d.On.Name, d.On.Of, &lang.Word{})
+			report("name-unknown", d.On.Span(), fmt.Sprintf("the policy has no %s", d.On), suggest(typed.Text, names)+"Name a statement of the policy.").Fix =
+				respell(typed, diag.MeantName(typed.Text, names))
 		}
 	}
 	return w, problems

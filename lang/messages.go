@@ -28,6 +28,7 @@ func (r *reader) malformed(f *form, s skipped, err error) {
 	finding := diag.New("syntax-statement", tokenSpan(bad), fmt.Sprintf("%s does not fit here in %s %s", show(bad), article(f.keyword), f.keyword))
 	if near := nearest(bad.Value, f.clauses()); near != "" && bad.Type == tokWord && near != bad.Value {
 		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
+		finding.Fix = respell(bad, f.clauses())
 	}
 	finding.Labels = []diag.Label{{Span: tokenSpan(s.tokens[0]), Text: "the statement starts here"}}
 	finding.Remedy = f.remedy()
@@ -84,6 +85,7 @@ func (r *reader) unknown(first lexer.Token, near string, previous []lexer.Token)
 	finding.Remedy = fmt.Sprintf("Possible here: %s.", strings.Join(r.section.keywords(), ", "))
 	if near != "" {
 		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
+		finding.Fix = respell(first, r.section.keywords())
 	} else if homes := homes(first.Value); len(homes) > 0 && len(homes) <= 3 {
 		finding.Summary += fmt.Sprintf("; it belongs %s", strings.Join(homes, " or "))
 	}
@@ -113,7 +115,10 @@ func (r *reader) trailing(first lexer.Token, previous []lexer.Token) bool {
 	}
 	f := r.section.form(previous[0].Value)
 	finding := diag.New("syntax-statement", tokenSpan(first), fmt.Sprintf("%s does not fit behind this %s", show(first), f.keyword))
-	if first.Value == "," {
+	if meant := respell(first, f.clauses()); meant != nil {
+		finding.Summary += fmt.Sprintf("; did you mean %s?", meant[0].New)
+		finding.Fix = meant
+	} else if first.Value == "," {
 		finding.Summary = fmt.Sprintf("nothing follows this comma in %s %s", article(f.keyword), f.keyword)
 	}
 	finding.Labels = []diag.Label{{Span: textSpan(previous), Text: "the statement ends here"}}
@@ -190,16 +195,33 @@ func nearest(typed string, words []string) string {
 	return best
 }
 
+// respell is the edit that mends a misspelt word of the language, where it is
+// clear which one it is.
+func respell(t lexer.Token, words []string) []diag.Edit {
+	if meant := diag.Meant(t.Value, words); meant != "" && meant != t.Value {
+		return []diag.Edit{{Span: tokenSpan(t), New: meant}}
+	}
+	return nil
+}
+
 // faults reports the tokens that are wrong in themselves.
 func faults(tokens []lexer.Token) []diag.Finding {
 	var findings []diag.Finding
+	quotes := foreignQuotes(tokens)
 	for _, t := range tokens {
 		if len(findings) > maxFindings {
 			break
 		}
 		switch t.Type {
 		case tokInvalid:
-			findings = append(findings, invalid(t))
+			f := invalid(t)
+			switch {
+			case strings.Trim(t.Value, ";") == "", t.Pos.Offset == 0 && t.Value == "\ufeff":
+				f.Fix = []diag.Edit{{Span: tokenSpan(t)}}
+			default:
+				f.Fix = quotes[t.Pos.Offset]
+			}
+			findings = append(findings, f)
 		case tokOpenString:
 			findings = append(findings, diag.New("syntax-string", tokenSpan(t), "this string is not closed on its line"))
 		case tokString:
@@ -245,6 +267,31 @@ func invalid(t lexer.Token) diag.Finding {
 		f.Summary = fmt.Sprintf("%q stands outside strings and comments", r)
 	}
 	return f
+}
+
+// foreignQuotes finds texts between quotes that the language does not have, and
+// gives the edits that put them between its own, by the offsets of the quotes.
+func foreignQuotes(tokens []lexer.Token) map[int][]diag.Edit {
+	edits := map[int][]diag.Edit{}
+	var open *lexer.Token
+	for i := range tokens {
+		t := &tokens[i]
+		mark := strings.TrimRight(t.Value, ";") // which often stands right behind one
+		switch {
+		case t.Type == tokNewline, t.Type == tokString, t.Type == tokOpenString, t.Type == tokComment:
+			open = nil
+		case t.Type != tokInvalid:
+		case open == nil && slices.Contains([]string{"'", "`", "“", "„", "”"}, mark):
+			open = t
+		case open != nil && (mark == open.Value || mark == "”" || mark == "“" && open.Value == "„"):
+			pair := []diag.Edit{{Span: tokenSpan(*open), New: `"`}, {Span: tokenSpan(*t), New: `"`}}
+			edits[open.Pos.Offset], edits[t.Pos.Offset] = pair, pair
+			open = nil
+		default:
+			open = nil // what else is in there would stand in the string
+		}
+	}
+	return edits
 }
 
 // noText reports a file that is no text at its first place that is none: one

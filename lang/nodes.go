@@ -83,6 +83,8 @@ type File struct {
 	span
 	Name  string
 	Decls []*Decl
+
+	text string
 }
 
 // Decl is one top-level statement; exactly one field is set.

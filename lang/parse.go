@@ -38,13 +38,14 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	if f, binary := noText(name, src); binary {
 		return &File{span: span{f.Span.Start, f.Span.Start}, Name: name}, []diag.Finding{f}
 	}
-	tokens := scan(name, string(src))
+	text := string(src)
+	tokens := scan(name, text)
 	findings := faults(tokens)
 	balanced, unbalanced := balance(tokens)
 
 	c := newCursor(balanced)
 	r := reader{section: sections[reflect.TypeFor[*Decl]()]}
-	file := &File{Name: name}
+	file := &File{Name: name, text: text}
 	r.read(&c, func(item any) { file.Decls = append(file.Decls, item.(*Decl)) })
 	file.Pos = diag.Pos{Filename: name, Line: 1, Column: 1}
 	file.EndPos = diag.Pos(tokens[len(tokens)-1].Pos)

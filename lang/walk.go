@@ -67,3 +67,25 @@ func nodeFields(t reflect.Type) []int {
 	fields.Store(t, nodes)
 	return nodes
 }
+
+// Lists calls f for every list of words or strings below n that has two entries
+// or more, in the order of the text.
+func Lists(n Node, f func([]Node)) {
+	Walk(n, func(n Node) bool {
+		v := reflect.ValueOf(n).Elem()
+		for _, i := range nodeFields(v.Type()) {
+			field := v.Field(i)
+			if t := field.Type(); t != wordsType && t != strsType || field.Len() < 2 {
+				continue
+			}
+			list := make([]Node, field.Len())
+			for k := range list {
+				list[k] = field.Index(k).Interface().(Node)
+			}
+			f(list)
+		}
+		return true
+	})
+}
+
+var wordsType, strsType = reflect.TypeFor[[]*Word](), reflect.TypeFor[[]*Str]()

@@ -69,7 +69,11 @@ func (s *session) printFindings(format string, src *source) error {
 		return diag.RenderGitHub(s.out, src.findings)
 	}
 	diag.RenderText(s.out, src.findings, src.shown(), s.color(s.outTerminal))
-	s.note("%s: %s", src.path, tally(src.findings))
+	closing := tally(src.findings)
+	if n := fixable(src.findings); n > 0 {
+		closing += fmt.Sprintf("; xfwc fix mends %d", n)
+	}
+	s.note("%s: %s", src.path, closing)
 	return nil
 }
 
@@ -83,6 +87,17 @@ func checkRules() []diag.Rule {
 		})
 	}
 	return rules
+}
+
+// fixable counts the findings that xfwc fix mends.
+func fixable(fs []diag.Finding) int {
+	n := 0
+	for _, f := range fs {
+		if len(f.Fix) > 0 && f.Waived == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // tally counts findings by severity, for the closing line.

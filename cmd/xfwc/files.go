@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // writeWhole replaces a file so that a reader, also after a crash, sees the old
@@ -16,6 +18,37 @@ func writeWhole(name string, content []byte, mode os.FileMode) error {
 	if err := os.Rename(staged, name); err != nil {
 		os.Remove(staged)
 		return fmt.Errorf("cannot write %s: %w", name, err)
+	}
+	return nil
+}
+
+// replace writes files in the place of those that are there: none before all
+// could be written. A link stays one; what it leads to is written.
+func replace(texts map[string][]byte) (err error) {
+	staged := map[string]string{} // by the file to replace
+	defer func() {
+		for _, temporary := range staged {
+			os.Remove(temporary)
+		}
+	}()
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		real, err := filepath.EvalSymlinks(name)
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", name, err)
+		}
+		info, err := os.Stat(real)
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", name, err)
+		}
+		if staged[real], err = stage(real, texts[name], info.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	for _, real := range slices.Sorted(maps.Keys(staged)) {
+		if err := os.Rename(staged[real], real); err != nil {
+			return fmt.Errorf("cannot write %s: %w", real, err)
+		}
+		delete(staged, real)
 	}
 	return nil
 }

@@ -75,11 +75,7 @@ func (s *session) formatFile(name string, write, showDiff, check bool) (ending, 
 		if same {
 			return fine, nil
 		}
-		info, err := os.Stat(name)
-		if err != nil {
-			return failed, err
-		}
-		return fine, writeWhole(name, formatted, info.Mode().Perm())
+		return fine, replace(map[string][]byte{name: formatted})
 	case same && (showDiff || check):
 		return fine, nil
 	case showDiff:

@@ -36,7 +36,7 @@ func lockPath(policy string) string { return filepath.Join(filepath.Dir(policy),
 // read loads a policy's files and its lock, and compiles nothing. The error is
 // for what no policy line can be blamed for: the root file or the lock cannot
 // be read.
-func read(path string) (*source, error) {
+func read(path string, from lang.Source) (*source, error) {
 	// Load reports an unreadable include as a finding at the include; for the
 	// root file there is no line to point at.
 	if info, err := os.Stat(path); err != nil {
@@ -45,7 +45,7 @@ func read(path string) (*source, error) {
 		return nil, fmt.Errorf("cannot read the policy: %s is a directory; name the policy file, such as %s", path, filepath.Join(path, "policy.xfw"))
 	}
 	src := &source{path: path}
-	src.files, src.texts, src.findings = lang.Load(path, lang.OS())
+	src.files, src.texts, src.findings = lang.Load(path, from)
 	name := lockPath(path)
 	text, err := os.ReadFile(name)
 	switch {
@@ -64,8 +64,11 @@ func read(path string) (*source, error) {
 // compile reads a policy and makes its meaning. date is for waivers that
 // expire, YYYY-MM-DD; "" judges none. A policy whose files do not parse is not
 // compiled: what the resolver would say about half a file misleads.
-func compile(path, date string) (*source, error) {
-	src, err := read(path)
+func compile(path, date string) (*source, error) { return compileFrom(path, date, lang.OS()) }
+
+// compileFrom is compile for policy files that are elsewhere.
+func compileFrom(path, date string, from lang.Source) (*source, error) {
+	src, err := read(path, from)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"xfwc/compiler"
 	"xfwc/compiler/lock"
 	"xfwc/deploy"
+	"xfwc/lang"
 	"xfwc/lang/diag"
 )
 
@@ -46,7 +47,7 @@ its earlier answer; when rules are made from it, lock exits with 1.`,
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for one answer")
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		src, err := read(args[0])
+		src, err := read(args[0], lang.OS())
 		if err != nil {
 			return err
 		}

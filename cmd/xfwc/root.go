@@ -149,7 +149,7 @@ Exit codes of every command:
 	root.PersistentFlags().StringVar(&s.stateDir, "state-dir", stateDir,
 		"where apply keeps its state; XFWC_STATE_DIR in the environment sets the default")
 	root.AddCommand(
-		newInit(s), newCheck(s), newFmt(s), newCompile(s), newLedger(s), newExplain(s),
+		newInit(s), newCheck(s), newFix(s), newFmt(s), newCompile(s), newLedger(s), newExplain(s),
 		newTest(s), newTry(s),
 		newPlan(s), newApply(s), newConfirm(s), newRollback(s), newDrift(s), newGuard(s),
 		newLock(s), newRules(s), newDefaults(s), newVersion(s), newMan(s),

@@ -51,6 +51,8 @@ var codes = []Code{
 	{"name-unused", Info, "a name that nothing uses", "Remove it, or use it."},
 	{"value-invalid", Error, "a value that is not of the kind the statement needs", "Write the value as SPEC.md shows it."},
 	{"value-conflict", Error, "two statements contradict each other", "Keep one of them."},
+	{"value-repeated", Info, "an entry that stands in a list twice", "Remove one of them: it has no effect."},
+	{"value-spelling", Info, "a value in an uncommon spelling", "Spell it in the common way, in which a search finds it."},
 	{"value-missing", Error, "a statement lacks something it needs", "Add what the message names."},
 	{"value-version", Info, "a server version newer than the table of defaults", "State with port what the new version listens on, where it differs from the version before."},
 	{"feed-changed", Error, "more of a feed changed than its max-change allows", "Look at the feed: a list that was emptied or swapped does harm. Fetch it again, or accept it with xfwc lock --accept."},
