@@ -90,15 +90,30 @@ func (k feedKind[T]) scan(name string, src []byte, visit func(e T, until string,
 
 // entry reads what a line says.
 func (k feedKind[T]) entry(said string) (e T, until, wrong string) {
-	if i := strings.LastIndexAny(said, " \t"); i >= 0 && strings.HasPrefix(said[i+1:], "expires=") {
-		until = said[i+1+len("expires="):]
-		said = strings.TrimRight(said[:i], " \t")
-		if !validDate(until) {
+	if rest, date, ok := cutExpires(said); ok {
+		said, until = rest, date
+		if _, _, twice := cutExpires(said); twice {
+			return e, "", quoted(said) + " states its last day twice"
+		}
+		switch {
+		case said == "":
+			return e, "", "expires=" + until + " stands behind no entry"
+		case !validDate(until):
 			return e, "", fmt.Sprintf("%s is no date; expires=2027-01-31 is the last day of an entry", quoted(until))
 		}
 	}
 	e, wrong = k.read(said)
 	return e, until, wrong
+}
+
+// cutExpires cuts expires=DATE off the end of a line.
+func cutExpires(said string) (rest, date string, ok bool) {
+	const mark = "expires="
+	i := strings.LastIndexAny(said, " \t") + 1
+	if len(said)-i < len(mark) || !strings.EqualFold(said[i:i+len(mark)], mark) {
+		return "", "", false
+	}
+	return strings.TrimRight(said[:i], " \t"), said[i+len(mark):], true
 }
 
 // feedFile is what a feed lists: its entries in the order of the file, without
@@ -337,7 +352,7 @@ func digest(text []byte) string {
 // have in common (bottom-k sketches, Cohen and Kaplan 2007): exactly as long as
 // both are no longer than a sketch, else to a few percent.
 func sketch(listing []byte) []uint64 {
-	var out []uint64
+	out := []uint64{}
 	for line := range bytes.Lines(listing) {
 		sum := sha256.Sum256(line)
 		h := binary.BigEndian.Uint64(sum[:])

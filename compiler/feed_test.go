@@ -172,3 +172,95 @@ func FuzzParseFeed(f *testing.F) {
 		}
 	})
 }
+
+// A domain means what is below it anyway, and a text may hold # and blanks.
+func TestFeedKinds(t *testing.T) {
+	domains := domainFeed.parse("d", []byte("\ufeffBad.example # comment\n*.worse.example;x\n\nxn--bcher-kva.example\n"))
+	if want := []string{"bad.example", "worse.example", "xn--bcher-kva.example"}; !slices.Equal(domains.entries, want) || len(domains.found) > 0 {
+		t.Errorf("domains %q, findings %v", domains.entries, domains.found)
+	}
+	bad := domainFeed.parse("d", []byte("bücher.example\na..example\n192.0.2.7\nhttps://bad.example/\n*.*.example\na.example b.example\n"))
+	if len(bad.entries) > 0 || len(bad.found) != 6 {
+		t.Errorf("domains %q, %d findings", bad.entries, len(bad.found))
+	}
+	words := wordFeed.parse("w", []byte("# not a text\n  Wire #1 Transfer; \r\nÄrger expires=soon\nexpires=2027-01-31\nx expires=2027-01-31\n\xff\na\x00b\n"))
+	if want := []string{"wire #1 transfer;", "x"}; !slices.Equal(words.entries, want) {
+		t.Errorf("words %q, want %q", words.entries, want)
+	}
+	if len(words.dated) != 1 || words.dated[0].entry != 1 || words.dated[0].until != "2027-01-31" {
+		t.Errorf("dated %v", words.dated)
+	}
+	var said []string
+	for _, f := range words.found {
+		said = append(said, fmt.Sprintf("%d:%d %s", f.Span.Start.Line, f.Span.Start.Column, f.Summary))
+	}
+	if want := []string{
+		`3:1 "soon" is no date; expires=2027-01-31 is the last day of an entry`,
+		`4:1 expires=2027-01-31 stands behind no entry`,
+		`6:1 "\xff" is not UTF-8`, `7:1 "a\x00b" holds a control character`,
+	}; !slices.Equal(said, want) {
+		t.Errorf("findings %q", said)
+	}
+}
+
+func TestFeedRepeats(t *testing.T) {
+	r := addressFeed.repeats("f", []byte("192.0.2.1\n192.0.2.0/31\n192.0.2.1/32 # again\n2001:db8::1\n192.0.2.1 expires=2027-01-31\n2001:DB8::1\n"))
+	if r.count != 3 || r.first.Start.Line != 3 || r.before.Start.Line != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestChanged compares lists of known difference by their sketches: exactly
+// while they are short, and to within a few percent when they are long.
+func TestChanged(t *testing.T) {
+	list := func(from, to int) []byte {
+		var b []byte
+		for i := from; i < to; i++ {
+			b = fmt.Appendf(b, "host%d.example\n", i)
+		}
+		return b
+	}
+	for _, c := range []struct{ from, to, from2, to2, want, near int }{
+		{0, 100, 0, 100, 0, 0},
+		{0, 100, 10, 110, 10, 0},
+		{0, 100, 0, 50, 50, 0},
+		{0, 100, 0, 0, 100, 0},
+		{0, 40, 0, 80, 100, 0},
+		{0, 0, 0, 5, 100, 0},
+		{0, 0, 0, 0, 0, 0},
+		{0, 120, 0, 150, 25, 8},
+		{0, 20_000, 0, 20_000, 0, 0},
+		{0, 20_000, 2_000, 22_000, 10, 7},
+		{0, 20_000, 10_000, 30_000, 50, 10},
+		{0, 20_000, 0, 10, 100, 1},
+		{0, 20_000, 20_000, 40_000, 100, 0},
+		{0, 20_000, 0, 60_000, 200, 20},
+	} {
+		got := changed(sketch(list(c.from, c.to)), sketch(list(c.from2, c.to2)), c.to-c.from, c.to2-c.from2)
+		if got < c.want-c.near || got > c.want+c.near {
+			t.Errorf("%+v: %d%%", c, got)
+		}
+	}
+}
+
+// FuzzFeedLists holds the lists of domains and texts to what the addresses are
+// held to: nothing panics, every finding has its line, and what is read reads
+// back.
+func FuzzFeedLists(f *testing.F) {
+	f.Add([]byte("bad.example\n*.Worse.example # x\nbücher.example"))
+	f.Add([]byte("Wire transfer expires=2027-01-31\n# x\r\n\xff"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		for _, kind := range []feedKind[string]{domainFeed, wordFeed} {
+			first := kind.parse("f", src)
+			for _, x := range first.found {
+				if x.Span.Start.Offset > x.Span.End.Offset || x.Span.End.Offset > len(src) {
+					t.Fatalf("%s at %v", x.Summary, x.Span)
+				}
+			}
+			again := kind.parse("f", listing(distinct(first.entries), appendText))
+			if !slices.Equal(again.entries, distinct(first.entries)) || len(again.found) > 0 {
+				t.Fatalf("%q reads back as %q", first.entries, again.entries)
+			}
+		}
+	})
+}

@@ -26,13 +26,11 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 	}
 	format := formatFlag(cmd, "sarif", "junit", "github")
 	failLevel := choiceFlag(cmd, "fail-level", "the least severity that fails", "error", "warning", "info")
-	date := cmd.Flags().String("date", "", "the day on which waivers are judged, YYYY-MM-DD (default today)")
+	date := cmd.Flags().String("date", "", "the day on which dates are judged: of waivers, statements and feeds, YYYY-MM-DD (default today)")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		day := *date
-		if day == "" {
-			day = s.now().Format(time.DateOnly)
-		} else if _, err := time.Parse(time.DateOnly, day); err != nil {
-			return fmt.Errorf("--date %q is not a date: write YYYY-MM-DD", day)
+		day, err := s.day(*date)
+		if err != nil {
+			return err
 		}
 		src, err := compile(args[0], day)
 		if err != nil {
@@ -53,6 +51,17 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 		return nil
 	}
 	return cmd
+}
+
+// day is the day that a --date flag states, YYYY-MM-DD; today without one.
+func (s *session) day(flag string) (string, error) {
+	if flag == "" {
+		return s.now().Format(time.DateOnly), nil
+	}
+	if _, err := time.Parse(time.DateOnly, flag); err != nil {
+		return "", fmt.Errorf("--date %q is not a date: write YYYY-MM-DD", flag)
+	}
+	return flag, nil
 }
 
 // printFindings writes findings to standard output in the format asked for,

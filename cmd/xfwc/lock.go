@@ -36,7 +36,9 @@ Rules are made from the answers about peers that state no address. The other
 answers, about peers that state one and about the policy's own domains, are
 compared with the policy by checks.
 
-Feeds are recorded as they are now. Domains that are in the lock already keep
+Feeds are recorded as they are now. A feed of which more changed than its
+max-change allows keeps its earlier record, and lock exits with 1, unless
+--accept is given. Domains that are in the lock already keep
 their answer unless --refresh is given. A domain that cannot be resolved keeps
 its earlier answer; when rules are made from it, lock exits with 1.`,
 		Args: cobra.ExactArgs(1),
@@ -45,8 +47,14 @@ its earlier answer; when rules are made from it, lock exits with 1.`,
 	resolvers := cmd.Flags().StringSlice("resolver", nil, "ask these resolvers, HOST or HOST:PORT (default: those of /etc/resolv.conf)")
 	trustAD := cmd.Flags().Bool("trust-ad", false, "believe a resolver that says it validated DNSSEC, also over the network")
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for one answer")
+	accept := cmd.Flags().Bool("accept", false, "accept feeds that changed by more than their max-change")
+	date := cmd.Flags().String("date", "", "the day that feeds are recorded with, YYYY-MM-DD (default today)")
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		day, err := s.day(*date)
+		if err != nil {
+			return err
+		}
 		src, err := read(args[0], lang.OS())
 		if err != nil {
 			return err
@@ -72,7 +80,7 @@ its earlier answer; when rules are made from it, lock exits with 1.`,
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("interrupted; %s is as it was", lockPath(args[0]))
 		}
-		l.feeds()
+		l.feeds(day, *accept)
 		return s.writeLock(&l, format.value)
 	}
 	return cmd
@@ -132,19 +140,45 @@ func (l *locking) gather(ctx context.Context, wanted []deploy.PeerName, earlier 
 	return out
 }
 
-// feeds records the digest of every feed that the policy names, as it is now.
-// What else is wrong with the policy is not the lock's business.
-func (l *locking) feeds() {
-	out := compiler.Compile(compiler.Input{Files: l.source.files, Lock: &l.new, ReadFeed: os.ReadFile})
+// feeds records every feed that the policy names, as it is now, on the day. Of a
+// feed that changed by more than the policy allows the earlier record stays,
+// unless it is accepted. What else is wrong with the policy is not the lock's
+// business.
+func (l *locking) feeds(day string, accept bool) {
+	before := lock.File{Version: lock.Version, Peers: l.new.Peers, Own: l.new.Own}
+	if l.source.lock != nil {
+		before.Feeds = l.source.lock.Feeds
+	}
+	out := compiler.Compile(compiler.Input{Files: l.source.files, Lock: &before, ReadFeed: os.ReadFile})
+	refused := map[diag.Span]bool{}
 	for _, f := range out.Findings {
-		if f.Code == "feed-unreadable" || f.Code == "feed-line" {
+		switch {
+		case f.Code == "feed-changed" && !accept:
+			refused[f.Span] = true
+			l.findings = append(l.findings, f)
+		case f.Code == "feed-unreadable" || f.Code == "feed-line":
 			l.findings = append(l.findings, f)
 		}
 	}
-	for _, n := range out.Policy.Networks {
-		feed := &lock.Feed{Path: n.Set.Feed, Digest: n.Set.Digest, Entries: len(n.Set.Prefixes)}
-		if feed.Digest != "" && l.new.Feed(feed.Path) == nil {
+	for _, t := range out.Policy.Feeds() {
+		feed := l.new.Feed(t.Path)
+		if feed == nil {
+			if t.Digest == "" {
+				continue // it could not be read
+			}
+			if feed = before.Feed(t.Path); feed == nil || !refused[t.Span] {
+				feed = &lock.Feed{Path: t.Path, Digest: t.Digest, Entries: t.Entries}
+			}
 			l.new.Feeds = append(l.new.Feeds, feed)
+		}
+		if feed.Digest != t.Digest {
+			continue // the earlier record stays
+		}
+		if t.MaxAge > 0 || t.Dated {
+			feed.Date = day
+		}
+		if t.Sketch != nil {
+			feed.Sketch = t.Sketch
 		}
 	}
 }

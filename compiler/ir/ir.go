@@ -45,6 +45,26 @@ type Policy struct {
 	Egress      []*EgressTerms
 }
 
+// Feeds are what the policy demands of each feed it names.
+func (p *Policy) Feeds() []*FeedTerms {
+	var out []*FeedTerms
+	add := func(t *FeedTerms) {
+		if t.Path != "" {
+			out = append(out, t)
+		}
+	}
+	for _, n := range p.Networks {
+		add(&n.Feed)
+	}
+	for _, l := range p.Domains {
+		add(&l.Feed)
+	}
+	for _, l := range p.Words {
+		add(&l.Feed)
+	}
+	return out
+}
+
 // Origin says which policy lines a thing comes from, and in which words.
 type Origin struct {
 	Span diag.Span

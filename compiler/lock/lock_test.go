@@ -122,6 +122,33 @@ func TestOwn(t *testing.T) {
 	}
 }
 
+// A feed on which something depends has its day and its sketch; any other has
+// neither, as in locks of before they were known.
+const feedLock = `{
+  "version": 1,
+  "peers": {},
+  "feeds": {
+    "a.txt": {"digest": "sha256:b3911b5bce7846119b210d939e1a051c849a2d7f12bd225fd0f5db0e13e49e05", "entries": 1},
+    "b.txt": {"digest": "sha256:b3911b5bce7846119b210d939e1a051c849a2d7f12bd225fd0f5db0e13e49e05", "entries": 3, "date": "2026-11-22", "sketch": "AAAAAAAAAAEAAAAAAAAAAv//////////"},
+    "c.txt": {"digest": "sha256:b3911b5bce7846119b210d939e1a051c849a2d7f12bd225fd0f5db0e13e49e05", "entries": 0, "sketch": ""}
+  }
+}
+`
+
+func TestFeeds(t *testing.T) {
+	f, found := Parse("xfwc.lock", []byte(feedLock))
+	if len(found) != 0 {
+		t.Fatalf("findings: %v", found)
+	}
+	a, b, c := f.Feed("a.txt"), f.Feed("b.txt"), f.Feed("c.txt")
+	if a.Date != "" || a.Sketch != nil || b.Date != "2026-11-22" || !slices.Equal(b.Sketch, []uint64{1, 2, 1<<64 - 1}) || c.Sketch == nil {
+		t.Errorf("feeds %+v, %+v, %+v", a, b, c)
+	}
+	if got := f.Format(); string(got) != feedLock {
+		t.Errorf("Format gives\n%s", got)
+	}
+}
+
 // Every case of testdata/bad is a lock and, in lines that start with "!", the
 // places of its findings: line:column-line:column and a part of the message.
 func TestBad(t *testing.T) {
@@ -178,6 +205,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(example)
 	f.Add([]byte(ownLock))
+	f.Add([]byte(feedLock))
 	bad, _ := filepath.Glob("testdata/bad/*.txt")
 	for _, path := range bad {
 		text, err := os.ReadFile(path)
