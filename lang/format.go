@@ -238,8 +238,10 @@ func (f *formatter) columns(r *row) (shape string, cuts []int) {
 		return "block", []int{1, open}
 	case first.form.block != nil && !first.form.optional():
 		return "block", []int{1}
-	case keyword == "network":
-		return "network", []int{1, at("=")}
+	case top && at("=") > 0 && (open < 0 || at("=") < open):
+		return keyword, []int{1, at("=")}
+	case keyword == "catch" || keyword == "pass":
+		return "case", []int{1, 2}
 	case first.section == sections[reflect.TypeFor[*TestLine]()]:
 		return "test", []int{1, 2, at("->")}
 	case top && keyword != "allow" && keyword != "deny", keyword == "limit":

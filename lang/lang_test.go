@@ -114,6 +114,32 @@ func TestGolden(t *testing.T) {
 	compareFile(t, "../golden/lang/messages.txt", messages.Bytes())
 }
 
+// TestFormatKeepsAll puts a comment, and a blank line, at every place of a policy
+// that has most of what can be written.
+func TestFormatKeepsAll(t *testing.T) {
+	archive, err := txtar.ParseFile("../golden/lang/format_terms.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := archive.Files[0].Data
+	for _, tok := range scan("", string(src)) {
+		before, after := string(src[:tok.Pos.Offset]), string(src[tok.Pos.Offset:])
+		checkFormat(t, []byte(before+" # here\n"+after))
+	}
+	lines := strings.Split(strings.TrimSuffix(string(Format(src)), "\n"), "\n")
+	blank := func(text []byte) int { return strings.Count(string(text), "\n\n") }
+	for i := 1; i < len(lines); i++ {
+		if lines[i-1] == "" || lines[i] == "" || strings.HasSuffix(lines[i-1], "{") || strings.HasPrefix(strings.TrimSpace(lines[i]), "}") {
+			continue // there are no two of them together, and none at the edges of a block
+		}
+		with := []byte(strings.Join(lines[:i], "\n") + "\n\n" + strings.Join(lines[i:], "\n") + "\n")
+		checkFormat(t, with)
+		if got := Format(with); blank(got) != blank(with) {
+			t.Errorf("a blank line before %q is lost:\n%s", lines[i], got)
+		}
+	}
+}
+
 // compareArchive compares the output sections of an archive with got, where a
 // missing section is an empty one.
 func compareArchive(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
