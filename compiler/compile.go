@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"slices"
+
 	"xfwc/compiler/ir"
 	"xfwc/compiler/lock"
 	"xfwc/lang"
@@ -12,8 +14,12 @@ import (
 type Input struct {
 	// Files are the policy and what it includes, as [lang.Load] returns them:
 	// the first one is the policy itself. Statements that could not be parsed
-	// are missing from them; their findings are the caller's.
+	// are missing from them.
 	Files []*lang.File
+	// Problems are the findings about the files and the lock that the caller has
+	// and will report. What is wrong only because of them is not reported, and
+	// with an error among them there is no policy that could be used.
+	Problems []diag.Finding
 	// Lock holds the outside facts; nil is an empty lock.
 	Lock *lock.File
 	// ReadFeed reads a feed file. The path is the one the policy states, joined
@@ -61,7 +67,7 @@ var stages = []struct {
 	{"repeated", false, (*state).reportRepeated}, // after what else is said of the entries
 	{"place", true, func(s *state) { s.found = append(s.found, place(s.p)...) }},
 	{"sanity", true, func(s *state) { s.found = append(s.found, s.p.Sanity()...) }},
-	{"check", true, func(s *state) { s.found = append(s.found, runChecks(s.p, s.in)...) }},
+	{"check", false, (*state).check},
 	{"test", true, func(s *state) { s.found = append(s.found, testFindings(s.p)...) }},
 	{"waive", false, func(s *state) { s.found = waive(s.in.Files, s.found, s.in.Date, !s.broken) }},
 }
@@ -72,7 +78,7 @@ func Compile(in Input) Output {
 	s := newState(in)
 	for _, stage := range stages {
 		if stage.whole && !s.judged {
-			s.judged, s.broken = true, diag.HasErrors(s.found)
+			s.judge()
 		}
 		if stage.whole && s.broken {
 			continue
@@ -81,4 +87,24 @@ func Compile(in Input) Output {
 	}
 	diag.Sort(s.found)
 	return Output{Policy: s.p, Findings: s.found}
+}
+
+// judge decides, once all statements are resolved, whether there is a whole
+// policy.
+func (s *state) judge() {
+	s.damage.unknown(s.in.Files, s.found)
+	s.found = slices.DeleteFunc(s.found, func(f diag.Finding) bool { return s.damage.follows(s.in.Files, f) })
+	s.judged, s.broken = true, diag.HasErrors(s.found) || diag.HasErrors(s.in.Problems)
+	if s.broken {
+		s.damage.spread(s.in.Files, s.found)
+	}
+}
+
+// check judges the policy by best practice: all of it, or what is whole of it.
+func (s *state) check() {
+	for _, f := range runChecks(s.p, s.in) {
+		if !s.broken || !s.damage.clouds(f) {
+			s.found = append(s.found, f)
+		}
+	}
 }

@@ -24,6 +24,7 @@ type state struct {
 	// policy to place and check. It is decided once, before the first stage that
 	// needs a whole policy (judged).
 	judged, broken bool
+	damage         *damage
 
 	decls []*lang.Decl      // of all files, in reading order
 	names map[string]*named // what stands for addresses
@@ -89,6 +90,7 @@ func newState(in Input) *state {
 		served: map[servedBy]diag.Span{}, webs: map[*lang.WebDecl]*webListener{},
 		comps: map[string][]*componentPort{},
 	}
+	s.damage = readDamage(in.Files)
 	for _, f := range in.Files {
 		if f != nil {
 			s.decls = append(s.decls, f.Decls...)

@@ -127,6 +127,7 @@ func compileArchive(a *txtar.Archive) Output {
 			in.Date = strings.TrimSpace(date)
 		}
 	}
+	in.Problems = found
 	out := Compile(in)
 	out.Findings = append(found, out.Findings...)
 	diag.Sort(out.Findings)
@@ -162,6 +163,7 @@ func loadExample(t testing.TB, name string) Output {
 		in.Lock, more = lock.Parse("xfwc.lock", src)
 		fs = append(fs, more...)
 	}
+	in.Problems = fs
 	out := Compile(in)
 	out.Findings = append(fs, out.Findings...)
 	return out

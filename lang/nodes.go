@@ -76,6 +76,7 @@ type Block[T any] struct {
 	Items []T
 
 	problems []diag.Finding
+	lost     []Lost
 }
 
 // File is one source file.
@@ -83,8 +84,19 @@ type File struct {
 	span
 	Name  string
 	Decls []*Decl
+	// Lost are the statements that could not be read, at the top level and in
+	// blocks.
+	Lost []Lost
 
 	text string
+}
+
+// Lost is a statement that could not be read: where it starts, and its words,
+// which it may have defined or used. What is missing elsewhere because of it is
+// no mistake of its own.
+type Lost struct {
+	Pos   diag.Pos
+	Words []string
 }
 
 // Decl is one top-level statement; exactly one field is set.

@@ -47,6 +47,9 @@ func Parse(name string, src []byte) (*File, []diag.Finding) {
 	r := reader{section: sections[reflect.TypeFor[*Decl]()]}
 	file := &File{Name: name, text: text}
 	r.read(&c, func(item any) { file.Decls = append(file.Decls, item.(*Decl)) })
+	if len(r.problems) > 0 {
+		file.Lost = append(r.lost, lostBelow(file)...)
+	}
 	file.Pos = diag.Pos{Filename: name, Line: 1, Column: 1}
 	file.EndPos = diag.Pos(tokens[len(tokens)-1].Pos)
 
@@ -74,6 +77,7 @@ var errNoKeyword = errors.New("no keyword")
 type reader struct {
 	section  *section
 	problems []diag.Finding // of the blocks below it too
+	lost     []Lost         // the statements that are left out
 	outer    *section       // set if the block lacks its {: a stray } or a statement of outer ends it
 }
 
@@ -100,7 +104,13 @@ func (r *reader) read(c *cursor, keep func(any)) {
 		if err != nil {
 			previous := between(c, from, to)
 			*c = here
+			if item, ok := r.respelt(c); ok {
+				keep(item)
+				from, to = here, here
+				continue
+			}
 			r.mend(c, err, previous)
+			r.lose(c, here)
 			from, to = here, here
 			continue
 		}
@@ -110,6 +120,7 @@ func (r *reader) read(c *cursor, keep func(any)) {
 				c.take()
 			}
 			r.incomplete(r.section.form(first.Value), between(c, here, *c))
+			r.lose(c, here)
 			from, to = here, here
 			continue
 		}
@@ -133,6 +144,73 @@ func (r *reader) statement(c *cursor) (any, []diag.Finding, error) {
 		return nil, nil, errNoKeyword
 	}
 	return r.section.judge(c)
+}
+
+// respellable is how many tokens a statement with a misspelt keyword may have to
+// be read all the same.
+const respellable = 8192
+
+// respelt reads a statement whose keyword is misspelt as the one that it was
+// probably meant to be, if it is whole then, and reports the keyword: what it
+// says is clear, so nothing else is wrong because of it. The cursor comes to
+// stand behind the statement, or stays.
+func (r *reader) respelt(c *cursor) (any, bool) {
+	typed := *c.peek()
+	if typed.Type != tokWord || r.section.form(typed.Value) != nil || len(r.problems) > maxFindings {
+		return nil, false
+	}
+	near := nearest(typed.Value, r.section.keywords())
+	if near == "" {
+		return nil, false
+	}
+	// On a copy: a statement that is not whole must leave no trace.
+	tokens := slices.Clone(c.tokens[c.at:min(c.at+respellable, len(c.tokens))])
+	tokens[0].Value = near
+	if last := tokens[len(tokens)-1]; !last.EOF() {
+		tokens[len(tokens)-1] = lexer.EOFToken(last.Pos)
+	}
+	trial := newCursor(tokens)
+	start := trial
+	item, inner, err := r.statement(&trial)
+	if err != nil || trial.peek().EOF() && len(tokens) == respellable {
+		return nil, false
+	}
+	if _, ok := r.swallowed(&trial, start, item); ok {
+		return nil, false
+	}
+	c.from = c.at + trial.from
+	c.at = c.from
+	c.skip()
+	r.unknown(typed, near, nil)
+	r.problems = append(r.problems, inner...)
+	return item, true
+}
+
+// lose keeps a statement that is left out: from there up to here.
+func (r *reader) lose(c *cursor, from cursor) {
+	tokens := between(c, from, *c)
+	if len(tokens) == 0 {
+		return
+	}
+	l := Lost{Pos: diag.Pos(tokens[0].Pos)}
+	for _, t := range tokens {
+		if t.Type == tokWord {
+			l.Words = append(l.Words, t.Value)
+		}
+	}
+	r.lost = append(r.lost, l)
+}
+
+// lostBelow gathers the lost statements of the blocks in a tree.
+func lostBelow(n Node) []Lost {
+	var lost []Lost
+	Walk(n, func(n Node) bool {
+		if b, ok := n.(blockReader); ok {
+			lost = append(lost, b.missing()...)
+		}
+		return true
+	})
+	return lost
 }
 
 // swallowed finds the token of a statement that starts a line, is a keyword of

@@ -231,6 +231,7 @@ func (p *tagParser) node(field int) *expr {
 type blockReader interface {
 	readBlock(*cursor)
 	found() []diag.Finding
+	missing() []Lost
 }
 
 // readBlock reads { statements }, passes over what is not well formed, and keeps
@@ -241,10 +242,11 @@ func (b *Block[T]) readBlock(c *cursor) {
 	r.read(c, func(item any) { b.Items = append(b.Items, item.(T)) })
 	c.take() // balance has made sure that this is the closing brace
 	b.EndPos = c.behind()
-	b.problems = r.problems
+	b.problems, b.lost = r.problems, r.lost
 }
 
 func (b *Block[T]) found() []diag.Finding { return b.problems }
+func (b *Block[T]) missing() []Lost       { return b.lost }
 
 // outcome is how far an expression came.
 type outcome int

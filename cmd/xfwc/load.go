@@ -62,8 +62,8 @@ func read(path string, from lang.Source) (*source, error) {
 }
 
 // compile reads a policy and makes its meaning. date is for waivers that
-// expire, YYYY-MM-DD; "" judges none. A policy whose files do not parse is not
-// compiled: what the resolver would say about half a file misleads.
+// expire, YYYY-MM-DD; "" judges none. Where the policy has errors the findings are
+// all of them, and the policy cannot be used.
 func compile(path, date string) (*source, error) { return compileFrom(path, date, lang.OS()) }
 
 // compileFrom is compile for policy files that are elsewhere.
@@ -72,12 +72,8 @@ func compileFrom(path, date string, from lang.Source) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if diag.HasErrors(src.findings) {
-		diag.Sort(src.findings)
-		return src, nil
-	}
 	out := compiler.Compile(compiler.Input{
-		Files: src.files, Lock: src.lock, ReadFeed: os.ReadFile, Date: date,
+		Files: src.files, Problems: src.findings, Lock: src.lock, ReadFeed: os.ReadFile, Date: date,
 	})
 	src.policy = out.Policy
 	src.findings = append(src.findings, out.Findings...)

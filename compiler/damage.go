@@ -1,0 +1,236 @@
+package compiler
+
+import (
+	"cmp"
+	"slices"
+
+	"xfwc/lang"
+	"xfwc/lang/diag"
+)
+
+// damage is what the mistakes of a policy leave unknown. One run reports every
+// mistake, so checks judge the statements that are whole while others are not;
+// what is only missing because of a mistake elsewhere is no mistake of its own,
+// and is left out.
+type damage struct {
+	lost     map[string]bool // words of statements that could not be read
+	misspelt []string        // names that are used and not defined
+	holes    []diag.Span     // statements with a line that could not be read
+	wrong    []diag.Span     // statements with an error, or that lean on one
+}
+
+// stretch is a part of a policy that a mistake leaves in doubt as a whole: a
+// top-level statement, or one peer or path of such a one, or one line of the
+// policy block.
+type stretch struct {
+	span  diag.Span
+	parts []diag.Span
+}
+
+func stretchesOf(files []*lang.File) []stretch {
+	var out []stretch
+	for _, d := range allDecls(files) {
+		if d == nil {
+			continue
+		}
+		s := stretch{span: d.Span()}
+		if d.Policy != nil {
+			for _, i := range d.Policy.Body.Items {
+				s.parts = append(s.parts, i.Span())
+			}
+		}
+		if d.Federation != nil {
+			for _, i := range d.Federation.Body.Items {
+				if i.Peer != nil {
+					s.parts = append(s.parts, i.Peer.Span())
+				}
+			}
+		}
+		if d.Web != nil {
+			for _, i := range d.Web.Body.Items {
+				if i.Route != nil {
+					s.parts = append(s.parts, i.Route.Span())
+				}
+			}
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b stretch) int { return comparePos(a.span.Start, b.span.Start) })
+	return out
+}
+
+func comparePos(a, b diag.Pos) int {
+	return cmp.Or(cmp.Compare(a.Filename, b.Filename), cmp.Compare(a.Offset, b.Offset))
+}
+
+// around is the innermost statement that holds the place; false when none does.
+func around(statements []stretch, at diag.Pos) (diag.Span, bool) {
+	i, found := slices.BinarySearchFunc(statements, at, func(s stretch, p diag.Pos) int { return comparePos(s.span.Start, p) })
+	if !found {
+		i--
+	}
+	if i < 0 || !spans(statements[i].span, at) {
+		return diag.Span{}, false
+	}
+	for _, p := range statements[i].parts {
+		if spans(p, at) {
+			return p, true
+		}
+	}
+	return statements[i].span, true
+}
+
+func spans(s diag.Span, at diag.Pos) bool {
+	return s.Start.Filename == at.Filename && s.Start.Offset <= at.Offset && at.Offset < s.End.Offset
+}
+
+// readDamage finds what the statements that could not be read leave unknown.
+func readDamage(files []*lang.File) *damage {
+	d := &damage{lost: map[string]bool{}}
+	var stretches []stretch
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		for _, l := range f.Lost {
+			for _, w := range l.Words {
+				d.lost[w] = true
+			}
+			if stretches == nil {
+				stretches = stretchesOf(files)
+			}
+			if s, ok := around(stretches, l.Pos); ok {
+				d.holes = append(d.holes, s)
+			}
+		}
+	}
+	return d
+}
+
+// unknown keeps the names that are used and not defined: one of them, rightly
+// spelt, may be what a name is for that nobody uses.
+func (d *damage) unknown(files []*lang.File, found []diag.Finding) {
+	for _, f := range found {
+		if f.Code == "name-unknown" {
+			d.misspelt = append(d.misspelt, wordAt(files, f.Span.Start))
+		}
+	}
+}
+
+// follows reports whether a finding of the resolver is there only because a
+// statement or line could not be read, or because a name is misspelt elsewhere.
+func (d *damage) follows(files []*lang.File, f diag.Finding) bool {
+	switch f.Code {
+	case "name-unknown":
+		return d.lost[wordAt(files, f.Span.Start)]
+	case "name-unused":
+		name := wordAt(files, f.Span.Start)
+		return d.lost[name] || slices.ContainsFunc(d.misspelt, func(m string) bool { return diag.Slips(m, name) <= max(1, len(m)/3) })
+	case "value-missing", "lock-missing":
+		if f.Span.Start.Offset == 0 && d.lost["policy"] {
+			return true // the statement that names the policy
+		}
+		return slices.ContainsFunc(d.holes, func(s diag.Span) bool { return spans(s, f.Span.Start) })
+	}
+	return false
+}
+
+// wordAt is the word of the policy that stands at a place, or "".
+func wordAt(files []*lang.File, at diag.Pos) string {
+	text := ""
+	for _, f := range files {
+		if f == nil || f.Name != at.Filename {
+			continue
+		}
+		lang.Walk(f, func(n lang.Node) bool {
+			if w, ok := n.(*lang.Word); ok && w.Pos == at {
+				text = w.Text
+			}
+			return text == "" && n.Span().Start.Offset <= at.Offset && at.Offset <= n.Span().End.Offset
+		})
+	}
+	return text
+}
+
+// spread finds the statements that checks cannot judge: those with an error, and
+// those that name what such a one declares.
+func (d *damage) spread(files []*lang.File, found []diag.Finding) {
+	statements := stretchesOf(files)
+	d.wrong = slices.Clone(d.holes)
+	for _, f := range found {
+		if s, ok := around(statements, f.Span.Start); ok && f.Severity == diag.Error {
+			d.wrong = append(d.wrong, s)
+		}
+	}
+	names := map[string]bool{}
+	for w := range d.lost {
+		names[w] = true
+	}
+	decls := allDecls(files)
+	touched := func(s diag.Span) bool {
+		return slices.ContainsFunc(d.wrong, func(w diag.Span) bool { return spans(s, w.Start) })
+	}
+	for again := true; again; {
+		again = false
+		for _, decl := range decls {
+			if name := declared(decl); name != "" && !names[name] && touched(decl.Span()) {
+				names[name], again = true, true
+			}
+		}
+		for _, decl := range decls {
+			if decl == nil || declared(decl) != "" && names[declared(decl)] || !mentions(decl, names) {
+				continue
+			}
+			if !slices.Contains(d.wrong, decl.Span()) {
+				d.wrong, again = append(d.wrong, decl.Span()), true
+			}
+		}
+	}
+}
+
+// declared is the name that others use for what the statement declares.
+func declared(d *lang.Decl) string {
+	switch {
+	case d == nil:
+	case d.Network != nil:
+		return d.Network.Name.Text
+	case d.Zone != nil:
+		return d.Zone.Name.Text
+	case d.Domains != nil:
+		return d.Domains.Name.Text
+	case d.Words != nil:
+		return d.Words.Name.Text
+	case d.Pattern != nil:
+		return d.Pattern.Name.Text
+	case d.Window != nil:
+		return d.Window.Name.Text
+	case d.Server != nil:
+		return d.Server.Name.Text
+	case d.Point != nil:
+		return d.Point.Name.Text
+	}
+	return ""
+}
+
+func mentions(d *lang.Decl, names map[string]bool) bool {
+	found := false
+	lang.Walk(d, func(n lang.Node) bool {
+		if w, ok := n.(*lang.Word); ok && names[w.Text] {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// clouds reports whether a finding of a check touches a statement that is in
+// doubt.
+func (d *damage) clouds(f diag.Finding) bool {
+	at := []diag.Span{f.Span}
+	for _, l := range f.Labels {
+		at = append(at, l.Span)
+	}
+	return slices.ContainsFunc(at, func(s diag.Span) bool {
+		return slices.ContainsFunc(d.wrong, func(w diag.Span) bool { return spans(w, s.Start) })
+	})
+}
