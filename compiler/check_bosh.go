@@ -14,6 +14,9 @@ import (
 // more than it holds, and it holds one (XEP-0124 section 7.2).
 const manyRequests = 10
 
+// endless is longer than anybody waits; Openfire says 68 years.
+const endless = 24 * 60 * 60 // seconds
+
 // boshMethods are those that a BOSH path has a use for: POST is the protocol,
 // OPTIONS is what browsers ask first, and GET shows people that it is there.
 var boshMethods = []string{"POST", "OPTIONS", "GET", "HEAD"}
@@ -25,7 +28,7 @@ var boshChecks = []Check{
 		Title:     "the proxy gives up on a BOSH request before the server answers it",
 		Why:       "The server holds a request until it has something to say, for as long as `wait`. A proxy that waits no longer than that answers with an error first, and the client takes the session for broken.",
 		Reference: "XEP-0124 §7.1, §10",
-		Remedy:    "State a `timeout` that is at least 10 s longer than `wait`.",
+		Remedy:    "State the server's longest `wait`, and a `timeout` that is at least 10 s longer.",
 		Since:     "0.2",
 		Profile:   "baseline",
 		Bad: atEdge + `web of chat {
@@ -42,9 +45,23 @@ var boshChecks = []Check{
 `,
 		Run: func(p *Pass) {
 			for _, r := range p.routesOf("bosh") {
-				if r.Point != nil && r.Timeout > 0 && r.Wait >= r.Timeout {
-					p.Report(p.setting(r, "timeout"), fmt.Sprintf("%s waits %s for an answer that may take %s", r.Point.Name, ir.DurationWords(r.Timeout), ir.DurationWords(r.Wait)),
-						label(p.setting(r, "wait"), "the server may hold the request so long"))
+				if r.Point == nil || r.Timeout == 0 {
+					continue
+				}
+				wait, from := r.Wait, label(p.setting(r, "wait"), "the server may hold the request so long")
+				if wait == 0 {
+					n, d, known := usually(r.Server, "bosh-wait")
+					if !known {
+						continue
+					}
+					wait, from = n, byDefault(r.Server, d)
+				}
+				if wait >= r.Timeout {
+					may := ir.DurationWords(wait)
+					if wait > endless {
+						may = "any time"
+					}
+					p.Report(p.setting(r, "timeout"), fmt.Sprintf("%s waits %s for an answer that may take %s", r.Point.Name, ir.DurationWords(r.Timeout), may), from)
 				}
 			}
 		},

@@ -191,7 +191,7 @@ component sms of chat {
 `,
 		Run: func(p *Pass) {
 			for i, t := range p.Policy.Components {
-				if t.Server.Software != "ejabberd" || t.Mode != "accept" {
+				if d, ok := SettingOf(t.Server.Software, t.Server.Version, "component-routes"); !ok || d.Upstream() != "on" || t.Mode != "accept" {
 					continue
 				}
 				var labels []diag.Label

@@ -89,10 +89,18 @@ var streamChecks = []Check{
 `,
 		Run: func(p *Pass) {
 			for _, b := range p.bounds() {
+				stated := false
 				for _, l := range b.limits {
-					if l.Kind == ir.Negotiation && l.Seconds > longestNegotiation {
+					if l.Kind != ir.Negotiation {
+						continue
+					}
+					stated = true
+					if l.Seconds > longestNegotiation {
 						p.Report(p.amount(l), fmt.Sprintf("%s: a stream may stay without a login for %s", b.name, ir.DurationWords(l.Seconds)))
 					}
+				}
+				if d, ever := absent(b.server, "negotiation"); ever && !stated && b.kind == ir.Clients && len(public(b.flows)) > 0 {
+					p.Report(b.at, fmt.Sprintf("%s: a stream may stay without a login for ever", b.name), byDefault(b.server, d))
 				}
 			}
 		},
@@ -124,6 +132,9 @@ var streamChecks = []Check{
 				after := stanzaSize(b.limits, true)
 				if after == nil || stanzaSize(b.limits, false) != nil || len(public(b.flows)) == 0 {
 					continue
+				}
+				if n, _, known := usually(b.server, "preauth-size"); known && n < after.Bytes {
+					continue // the server has one of its own
 				}
 				p.Report(p.amount(after), fmt.Sprintf("%s: stanzas have no size limit before authentication", b.name))
 			}
@@ -206,17 +217,10 @@ federation of chat {
 `,
 		Run: func(p *Pass) {
 			for _, fed := range p.Policy.Federations {
-				servers := stanzaSize(fed.Limits, true)
-				if servers == nil {
-					continue
-				}
 				for _, c := range p.Policy.Clients {
-					clients := stanzaSize(c.Limits, true)
-					if c.Server != fed.Server || clients == nil || servers.Bytes >= clients.Bytes {
-						continue
+					if c.Server == fed.Server {
+						p.smallerBetweenServers(fed, c)
 					}
-					p.Report(p.amount(servers), fmt.Sprintf("servers may send %s a stanza of %s, and its clients may send %s", fed.Server.Name, ir.SizeWords(servers.Bytes), ir.SizeWords(clients.Bytes)),
-						label(p.amount(clients), "the limit of clients"))
 				}
 			}
 		},
@@ -298,6 +302,7 @@ clients of chat {
   direct-tls port 5223
 ` + clientCaps + `  limit stanza 16KiB before auth
   limit stanza 256KiB after auth
+  limit bandwidth 10kB/second burst 100kB per stream
 }
 `,
 		Good: `policy "p" { profile strict }
@@ -309,6 +314,7 @@ clients of im {
   direct-tls
 ` + clientCaps + `  limit stanza 16KiB before auth
   limit stanza 256KiB after auth
+  limit bandwidth 10kB/second burst 100kB per stream
 }
 `,
 		Run: func(p *Pass) {
@@ -353,6 +359,76 @@ clients of im {
 					if l.Kind == ir.Bandwidth && !l.Before && l.Bytes < slowestClient*seconds(l.Unit) {
 						p.Report(p.amount(l), fmt.Sprintf("%s: %s a %s is too little to log in with", b.name, ir.SizeWords(l.Bytes), l.Unit))
 					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "dos-no-bandwidth",
+		Severity:  diag.Warning,
+		Title:     "nothing bounds the bandwidth of one client",
+		Why:       "One client that sends as fast as its line allows keeps the server busy parsing, storing and passing on, for everybody it writes to. This server slows nobody down unless it is told to.",
+		Reference: "XEP-0205 §4.7, RFC 6120 §13.12",
+		Remedy:    "State `limit bandwidth 10kB/second burst 100kB per stream`, or less.",
+		Since:     "0.2",
+		Profile:   "strict",
+		Bad: `policy "p" { profile strict }
+server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
+point box { role host of im  interface eth0 faces internet  nftables  openfire }
+clients of im {
+  from     any
+  starttls required
+  direct-tls
+` + clientCaps + `}
+`,
+		Good: `policy "p" { profile strict }
+server im { software openfire 5.0  domain example.org  address 198.51.100.30 }
+point box { role host of im  interface eth0 faces internet  nftables  openfire }
+clients of im {
+  from     any
+  starttls required
+  direct-tls
+` + clientCaps + `  limit bandwidth 10kB/second burst 100kB per stream
+}
+`,
+		Run: func(p *Pass) {
+			for _, c := range p.Policy.Clients {
+				d, none := absent(c.Server, "shaper-c2s")
+				// One count for everybody slows down everybody.
+				bound := slices.ContainsFunc(c.Limits, func(l *ir.Limit) bool { return l.Kind == ir.Bandwidth && l.Key != ir.Global && !l.Before })
+				if none && !bound && len(public(c.Flows)) > 0 {
+					p.Report(c.Origin.Span, fmt.Sprintf("one client of %s may use all the bandwidth that there is", c.Server.Name), byDefault(c.Server, d))
+				}
+			}
+		},
+	},
+	{
+		Code:      "dos-no-resource-cap",
+		Severity:  diag.Info,
+		Title:     "an account may have any number of sessions",
+		Why:       "Every message and every presence goes to each session of an account, so an account that opens hundreds of them makes others do the work. People have a handful of devices.",
+		Reference: "XEP-0205 §4.4, RFC 6120 §13.12",
+		Remedy:    "State `limit resources 10 per account`.",
+		Since:     "0.2",
+		Profile:   "strict",
+		Bad: onHostStrict + `clients of chat {
+  from       any
+  starttls   required
+  direct-tls port 5223
+` + clientCaps + `}
+`,
+		Good: onHostStrict + `clients of chat {
+  from       any
+  starttls   required
+  direct-tls port 5223
+` + clientCaps + `  limit resources 10 per account
+}
+`,
+		Run: func(p *Pass) {
+			for _, c := range p.Policy.Clients {
+				d, none := absent(c.Server, "resources")
+				if none && !slices.ContainsFunc(c.Limits, func(l *ir.Limit) bool { return l.Kind == ir.Resources }) {
+					p.Report(c.Origin.Span, fmt.Sprintf("an account of %s may have any number of sessions", c.Server.Name), byDefault(c.Server, d))
 				}
 			}
 		},
@@ -597,6 +673,40 @@ func stanzaSize(limits []*ir.Limit, after bool) *ir.Limit {
 	return nil
 }
 
+// smallerBetweenServers reports that a server takes smaller stanzas from other
+// servers than from its clients. One of the two limits may be the default.
+func (p *Pass) smallerBetweenServers(fed *ir.FederationTerms, c *ir.ClientTerms) {
+	s := fed.Server
+	servers, clients := stanzaSize(fed.Limits, true), stanzaSize(c.Limits, true)
+	if servers == nil && clients == nil {
+		return
+	}
+	var theirs, ours uint64
+	known := true
+	var labels []diag.Label
+	at := c.Origin.Span
+	if clients != nil {
+		ours, at = clients.Bytes, p.amount(clients)
+	} else {
+		var d Setting
+		ours, d, known = usually(s, "stanza-size-c2s")
+		labels = append(labels, byDefault(s, d))
+	}
+	if servers != nil {
+		if clients != nil {
+			labels = append(labels, label(at, "the limit of clients"))
+		}
+		theirs, at = servers.Bytes, p.amount(servers)
+	} else {
+		var d Setting
+		theirs, d, known = usually(s, "stanza-size-s2s")
+		labels = append(labels, byDefault(s, d))
+	}
+	if known && theirs < ours {
+		p.Report(at, fmt.Sprintf("servers may send %s stanzas of %s, and its clients may send %s", s.Name, ir.SizeWords(theirs), ir.SizeWords(ours)), labels...)
+	}
+}
+
 // unseen reports limits of one kind that no engine of the policy can hold:
 // those of a statement that is hidden from all but the server, where the policy
 // does not name the server's own engine.
@@ -707,8 +817,11 @@ func (p *Pass) countsSources(s *ir.Server) []diag.Span {
 }
 
 // trustsLoopback reports whether the software takes the word of a proxy on its
-// own machine without being told to (Prosody mod_http: trusted_proxies).
-func trustsLoopback(s *ir.Server) bool { return s.Software == "prosody" || s.Software == "metronome" }
+// own machine without being told to.
+func trustsLoopback(s *ir.Server) bool {
+	d, ok := SettingOf(s.Software, s.Version, "real-ip")
+	return ok && d.Upstream() == "loopback"
+}
 
 // exemptTooWide finds a public prefix that is wider than an organisation.
 func exemptTooWide(s *ir.AddrSet) (netip.Prefix, bool) {

@@ -1,7 +1,9 @@
 package compiler
 
 import (
+	"math"
 	"slices"
+	"strconv"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang"
@@ -176,6 +178,37 @@ func (p *Pass) hidden(flows []*ir.Flow) bool {
 		}
 	}
 	return true
+}
+
+// absent finds a setting that bounds nothing by default, neither with the
+// project's own example configuration nor with that of the distribution, as far
+// as they are known.
+func absent(s *ir.Server, key string) (Setting, bool) {
+	d, ok := SettingOf(s.Software, s.Version, key)
+	values := []string{d.Upstream()}
+	if d.Package != "" {
+		values = append(values, d.Distribution())
+	}
+	for _, v := range values {
+		ok = ok && (v == "none" || v == "unlimited")
+	}
+	return d, ok
+}
+
+// usually gives what a setting is by default with the project's own example
+// configuration, as a number; a bound that there is not is the largest one.
+func usually(s *ir.Server, key string) (uint64, Setting, bool) {
+	d, ok := SettingOf(s.Software, s.Version, key)
+	if d.Upstream() == "unlimited" {
+		return math.MaxUint64, d, ok
+	}
+	n, err := strconv.ParseUint(d.Upstream(), 10, 64)
+	return n, d, ok && err == nil
+}
+
+// byDefault is a label at a server, about what it does without being told.
+func byDefault(s *ir.Server, d Setting) diag.Label {
+	return label(s.Origin.Span, "%s %s, by default: %s", s.Software, s.Version, d.Source)
 }
 
 // perAddress reports whether a limit counts by where a packet comes from.

@@ -239,8 +239,48 @@ web of chat {
 						p.Report(o.Span(), fmt.Sprintf("pages of every web site may use %s", r.Path))
 					}
 				}
-				if t := p.webOf(r); t != nil && len(r.Origins) == 0 && len(public(t.Flows)) > 0 && slices.Contains(ignoreOrigin, r.Server.Software) {
-					p.Report(r.Origin.Span, fmt.Sprintf("nobody checks which web site's pages use %s", r.Path))
+				d, ok := SettingOf(r.Server.Software, r.Server.Version, "ws-origin")
+				if t := p.webOf(r); ok && d.Upstream() == "any" && t != nil && len(r.Origins) == 0 && len(public(t.Flows)) > 0 {
+					p.Report(r.Origin.Span, fmt.Sprintf("nobody checks which web site's pages use %s", r.Path), byDefault(r.Server, d))
+				}
+			}
+		},
+	},
+	{
+		Code:      "ws-frame-limit",
+		Severity:  diag.Warning,
+		Title:     "a WebSocket message may have any size",
+		Why:       "A WebSocket message is one stanza and may come in many frames, so the server buffers it until it ends. Strangers send before they have logged in, and this server bounds nothing by default.",
+		Reference: "RFC 6455 §10.4, XEP-0205 §4.5",
+		Remedy:    "State `frame 256KiB` in the path.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server im { software mongooseim 6.3  domain example.org  address 198.51.100.30 }
+point box { role host of im  interface eth0 faces internet  nftables }
+web of im {
+  from any
+  tls  required
+  websocket "/ws-xmpp" { origin "https://chat.example.org" }
+` + webCaps + `}
+`,
+		Good: `policy "p" { profile baseline }
+server im { software mongooseim 6.3  domain example.org  address 198.51.100.30 }
+point box { role host of im  interface eth0 faces internet  nftables }
+web of im {
+  from any
+  tls  required
+  websocket "/ws-xmpp" { origin "https://chat.example.org"  frame 256KiB }
+` + webCaps + `}
+`,
+		Run: func(p *Pass) {
+			for _, r := range p.routesOf("websocket") {
+				t := p.webOf(r)
+				if t == nil || r.Frame > 0 || stanzaSize(t.Limits, true) != nil || len(public(t.Flows)) == 0 {
+					continue
+				}
+				if d, none := absent(r.Server, "ws-frame"); none {
+					p.Report(r.Origin.Span, fmt.Sprintf("messages on %s of %s may have any size", r.Path, r.Server.Name), byDefault(r.Server, d))
 				}
 			}
 		},
@@ -362,11 +402,6 @@ web of chat {
 		},
 	},
 }
-
-// ignoreOrigin are the products that take a WebSocket from pages of every web
-// site unless they are told otherwise: Prosody mod_websocket has no check,
-// ejabberd has websocket_origin: ignore, and Openfire allows all origins.
-var ignoreOrigin = []string{"ejabberd", "openfire", "prosody"}
 
 // fromOutside reports whether sources beyond the site may use a web statement.
 func (p *Pass) fromOutside(t *ir.WebTerms) bool {

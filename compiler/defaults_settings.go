@@ -269,6 +269,7 @@ var settingRows = []settingRow{
 	{"openfire", "", "", "s2s-match", "xmpp.server.permission-apply-recursive", "below", "", "", "RemoteServerManager.java: xmpp.server.permission-apply-recursive"},
 	{"openfire", "", "", "s2s-policy", "xmpp.server.permission", "allow", "", "", "RemoteServerManager.java: xmpp.server.permission is blacklist"},
 	{"openfire", "", "", "s2s-tls", "xmpp.server.tls.policy", "optional", "", "", "ConnectionListener.java: getTLSPolicy"},
+	{"openfire", "", "", "shaper-c2s", "none", "unlimited", "", "", "the source of Openfire 5.1 has no such option; it bounds how often connections are made, since 5.1"},
 	{"openfire", "", "", "stanza-size-c2s", "xmpp.parser.buffer.size", "1048576", "", "", "XMLLightweightParser.java: xmpp.parser.buffer.size"},
 	{"openfire", "", "", "stanza-size-s2s", "xmpp.parser.buffer.size", "1048576", "", "", "XMLLightweightParser.java: xmpp.parser.buffer.size"},
 
