@@ -40,7 +40,10 @@ type Check struct {
 func Checks() []Check {
 	all := slices.Concat(
 		federationChecks,
+		proofChecks,
+		domainListChecks,
 		clientChecks,
+		dnsChecks,
 		dosChecks,
 		streamChecks,
 		componentChecks,

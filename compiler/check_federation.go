@@ -192,7 +192,7 @@ federation of chat {
 		Title:     "a named peer with TLS is known by dialback instead of its certificate",
 		Why:       "With TLS on both sides a certificate proves the domain, and SASL EXTERNAL uses it. Dialback proves no more than that DNS pointed somewhere at that moment.",
 		Reference: "XEP-0178 §3, XEP-0344 §2.4, RFC 7590 §3.4",
-		Remedy:    "State `auth external` for the peer; if its certificate does not verify, ask its operator for one that does.",
+		Remedy:    "State `auth external` for the peer; if its certificate does not verify, ask its operator for one that does, or state `certificate self-signed`.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -216,7 +216,8 @@ federation of chat {
 		Run: func(p *Pass) {
 			for _, fed := range p.federations {
 				for _, r := range fed.peers {
-					if f := r.any(); dialback(f) && (f.TLS == "required" || f.TLS == "direct") {
+					// A certificate that no authority signed proves nothing by itself.
+					if f := r.any(); dialback(f) && (f.TLS == "required" || f.TLS == "direct") && r.terms.Certificate != "self-signed" {
 						at, labels := r.authPlace(fed)
 						p.Report(at, fmt.Sprintf("peer %s has TLS, yet is known by dialback", r.domain()), labels...)
 					}
@@ -359,7 +360,7 @@ federation of chat {
 		Title:     "a peer may connect in one direction only",
 		Why:       "A stream between servers carries stanzas one way. Unless both servers speak bidirectional streams, answers need a connection in the other direction, which this policy denies.",
 		Reference: "XEP-0220 §1.2, XEP-0288 §1",
-		Remedy:    "Remove the `direction` line, or waive this when both servers are known to use XEP-0288.",
+		Remedy:    "Remove the `direction` line, or state `bidi on` when both servers are known to use XEP-0288.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -387,6 +388,7 @@ federation of chat {
 				for _, r := range fed.peers {
 					switch {
 					case dialback(r.any()): // fed-dialback-no-callback says more
+					case r.terms.Bidi == "on": // one connection carries both directions
 					case len(r.out) == 0:
 						p.Report(r.directionPlace(), fmt.Sprintf("peer %s may connect to %s, but not the other way", r.domain(), fed.server.Name))
 					case len(r.in) == 0:
@@ -519,10 +521,10 @@ federation of chat {
 	{
 		Code:      "fed-blocklist-hits-self",
 		Severity:  diag.Error,
-		Title:     "a deny statement covers the policy's own addresses",
+		Title:     "a deny statement covers the policy's own addresses or domains",
 		Why:       "Block lists get poisoned, and whoever puts this site's addresses on one that it uses cuts it off from itself: legs, components and checks come from these addresses.",
 		Reference: "XEP-0205 §2",
-		Remedy:    "Take the own addresses out of the network or feed, and find out how they came there.",
+		Remedy:    "Take the own addresses or domains out of the network, list or feed, and find out how they came there.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -558,6 +560,18 @@ deny network drop
 					}
 				}
 			}
+			for _, fed := range p.federations {
+				for _, r := range fed.rules() {
+					for _, l := range r.rule.Lists {
+						for _, own := range p.ownDomains() {
+							if entry, ok := l.Covers(own.domain); ok && r.rule.Verdict == ir.Deny {
+								p.Report(r.place(l), fmt.Sprintf("list %s holds %s, and so %s, a domain of %s", l.Name, entry, own.domain, own.of),
+									label(l.Origin.Span, "the list"), label(own.at, "the domain"))
+							}
+						}
+					}
+				}
+			}
 		},
 	},
 	{
@@ -566,7 +580,7 @@ deny network drop
 		Title:     "a deny statement covers a named peer",
 		Why:       "Deny comes before allow, so the peer is named and yet cut off. Poisoning a block list is a way to make two servers stop talking.",
 		Reference: "XEP-0205 §2",
-		Remedy:    "Take the peer's address out of the network or feed, or remove the peer if it is denied on purpose.",
+		Remedy:    "Take the peer's address or domain out of the network, list or feed, or remove the peer if it is denied on purpose.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -600,6 +614,16 @@ deny network drop
 						if pfx, ok := d.overlap(r.addresses()); ok && hits {
 							p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s, an address of peer %s", d.flow.From.Label, spell(pfx), r.domain()),
 								label(r.item.Domain.Span(), "the peer is named here"), source(d.flow.From))
+						}
+					}
+					for _, rule := range fed.rules() {
+						for _, l := range rule.rule.Lists {
+							for _, d := range append([]string{r.terms.Domain}, r.terms.More...) {
+								if entry, ok := l.Covers(d); ok && rule.rule.Verdict == ir.Deny {
+									p.Report(rule.place(l), fmt.Sprintf("list %s holds %s, and so %s of a named peer", l.Name, entry, d),
+										label(r.item.Domain.Span(), "the peer is named here"), label(l.Origin.Span, "the list"))
+								}
+							}
 						}
 					}
 				}
@@ -636,6 +660,9 @@ federation of chat {
 		Run: func(p *Pass) {
 			for _, fed := range p.federations {
 				own := max(1, len(fed.server.Domains))
+				if n := len(fed.terms.Domains); n > 0 {
+					own = n
+				}
 				domains := label(fed.server.Origin.Span, "%s of %s", plural(own, "domain"), fed.server.Name)
 				for _, f := range fed.open {
 					if l := limitOf(f, ir.Connections, ir.PerSource); l != nil && !f.Outbound && uint64(l.Count) < uint64(own) {
@@ -644,8 +671,13 @@ federation of chat {
 				}
 				for _, r := range fed.peers {
 					for _, f := range r.in {
-						if l := limitOf(f, ir.Connections, ir.PerPeer, ir.PerSource); l != nil && uint64(l.Count) < uint64(own) {
-							p.Report(l.Origin.Span, fmt.Sprintf("%s do not suffice for peer %s and %s", plural(int(l.Count), "connection"), r.domain(), plural(own, "domain")), domains)
+						pairs := own * (1 + len(r.terms.More))
+						if l := limitOf(f, ir.Connections, ir.PerPeer, ir.PerSource); l != nil && uint64(l.Count) < uint64(pairs) {
+							of := "peer " + r.domain()
+							if n := len(r.terms.More); n > 0 {
+								of = fmt.Sprintf("the %d domains of %s", n+1, of)
+							}
+							p.Report(l.Origin.Span, fmt.Sprintf("%s do not suffice for %s and %s", plural(int(l.Count), "connection"), of, plural(own, "domain")), domains)
 						}
 					}
 				}
@@ -809,6 +841,28 @@ func (r peer) addresses() *ir.AddrSet {
 		return r.in[0].From.Set
 	}
 	return r.out[0].To.Set
+}
+
+// ownDomain is a domain that the policy serves.
+type ownDomain struct {
+	domain, of string
+	at         diag.Span
+}
+
+// ownDomains lists the domains of the policy's servers and components.
+func (p *Pass) ownDomains() []ownDomain {
+	var out []ownDomain
+	for _, s := range p.Policy.Servers {
+		for _, d := range s.Domains {
+			out = append(out, ownDomain{d, "server " + s.Name, p.domainPlace(s, d)})
+		}
+	}
+	for _, c := range p.Policy.Components {
+		for _, d := range c.Domains {
+			out = append(out, ownDomain{d, "component " + c.Name, c.Origin.Span})
+		}
+	}
+	return out
 }
 
 // federationOf finds the federation statement of a server, or nil.

@@ -32,11 +32,83 @@ const checkLock = `{
     "one.example":     {"fallback": true, "addresses": {"one.example": ["203.0.113.20"]}},
     "partner.example": {"fallback": true, "addresses": {"partner.example": ["203.0.113.20"]}},
     "second.example":  {"fallback": true, "addresses": {"second.example": ["203.0.113.5"]}},
-    "two.example":     {"fallback": true, "addresses": {"two.example": ["203.0.113.21"]}}
+    "signed.example":  {"fallback": true, "addresses": {"signed.example": ["203.0.113.51"]}, "dnssec": "secure"},
+    "two.example":     {"fallback": true, "addresses": {"two.example": ["203.0.113.21"]}},
+    "twoports.example": {
+      "srv": [
+        {"service": "_xmpp-server", "target": "xmpp.twoports.example", "port": 5299},
+        {"service": "_xmpps-server", "target": "xmpp.twoports.example", "port": 5270}
+      ],
+      "addresses": {"xmpp.twoports.example": ["203.0.113.53"]}
+    },
+    "unsigned.example": {"fallback": true, "addresses": {"unsigned.example": ["203.0.113.52"]}, "dnssec": "insecure"}
   },
-  "feeds": {}
+  "own": {
+    "direct.example": {
+      "srv": [{"service": "_xmpp-client", "target": "chat.direct.example", "port": 5223}],
+      "fallback": true,
+      "addresses": {"chat.direct.example": ["198.51.100.10"], "direct.example": []}
+    },
+    "edge.example": {
+      "srv": [
+        {"service": "_xmpp-client", "target": "edge.edge.example", "port": 443},
+        {"service": "_xmpps-client", "target": "edge.edge.example", "port": 443},
+        {"service": "_xmpp-server", "target": "elsewhere.edge.example", "port": 5299}
+      ],
+      "addresses": {"edge.edge.example": ["198.51.100.1"], "elsewhere.edge.example": ["203.0.113.77"]}
+    },
+    "only443.example": {
+      "srv": [{"service": "_xmpps-client", "target": "edge.only443.example", "port": 443}],
+      "fallback": true,
+      "addresses": {"edge.only443.example": ["198.51.100.1"], "only443.example": ["198.51.100.1"]}
+    },
+    "published.example": {
+      "srv": [
+        {"service": "_xmpp-client", "target": "chat.published.example", "port": 5222},
+        {"service": "_xmpps-client", "target": "chat.published.example", "port": 5223},
+        {"service": "_xmpp-server", "target": "chat.published.example", "port": 5269}
+      ],
+      "addresses": {"chat.published.example": ["198.51.100.10"]}
+    },
+    "moved.example": {
+      "srv": [{"service": "_xmpp-server", "target": "chat.moved.example", "port": 5299}],
+      "addresses": {"chat.moved.example": ["198.51.100.10"]}
+    },
+    "rooms.published.example": {"fallback": true, "addresses": {"rooms.published.example": []}},
+    "silent.example": {
+      "srv": [{"service": "_xmpp-server", "target": ".", "port": 0}],
+      "addresses": {}
+    },
+    "starttls.example": {
+      "srv": [
+        {"service": "_xmpp-client", "target": "chat.starttls.example", "port": 5222},
+        {"service": "_xmpp-server", "target": "chat.starttls.example", "port": 5269}
+      ],
+      "addresses": {"chat.starttls.example": ["198.51.100.10"]}
+    },
+    "swapped.example": {
+      "srv": [
+        {"service": "_xmpps-client", "target": "chat.swapped.example", "port": 5222},
+        {"service": "_xmpps-server", "target": "chat.swapped.example", "port": 5269}
+      ],
+      "addresses": {"chat.swapped.example": ["198.51.100.10"]}
+    }
+  },
+  "feeds": {
+    "feeds/spam.txt": {"digest": "sha256:28875fc4230de6bace90d979ec1b11bffb20c05af7946149f13b15de1689b7b6", "entries": 2, "date": "2025-12-31"}
+  }
 }
 `
+
+// checkFeeds are the feeds that the examples of checks name.
+var checkFeeds = map[string]string{"feeds/spam.txt": "spam.example\nworse.example\n"}
+
+func readCheckFeed(path string) ([]byte, error) {
+	if text, ok := checkFeeds[path]; ok {
+		return []byte(text), nil
+	}
+	return nil, os.ErrNotExist
+}
 
 // checkPolicy compiles a policy that stands alone.
 func checkPolicy(t testing.TB, name, text string) []diag.Finding {
@@ -44,7 +116,7 @@ func checkPolicy(t testing.TB, name, text string) []diag.Finding {
 	file, found := lang.Parse(name, []byte(text))
 	locked, lockFound := lock.Parse("xfwc.lock", []byte(checkLock))
 	found = append(found, lockFound...)
-	found = append(found, Compile(Input{Files: []*lang.File{file}, Lock: locked, Date: "2026-01-01"}).Findings...)
+	found = append(found, Compile(Input{Files: []*lang.File{file}, Lock: locked, ReadFeed: readCheckFeed, Date: "2026-01-01"}).Findings...)
 	diag.Sort(found)
 	return found
 }

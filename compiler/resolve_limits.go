@@ -104,7 +104,7 @@ var LimitTable = []LimitRow{
 		"clients": byAccount,
 	}},
 	{Kind: ir.Logins, form: aRate, Holds: "server", Keys: map[string][]ir.LimitKey{
-		"clients": {ir.PerSource, ir.PerPrefix, ir.PerAccount},
+		"clients": {ir.PerSource, ir.PerPrefix, ir.PerAccount, ir.PerStream},
 		"web":     {ir.PerSource, ir.PerPrefix, ir.PerAccount},
 		"admin":   {ir.PerSource, ir.PerPrefix, ir.PerAccount},
 	}},

@@ -131,6 +131,7 @@ clients of chat {
   from any
   starttls required
   direct-tls port 5223
+  registration closed  # the server has to be set so as well
   limit connections 20 per source
   limit connections 5000 global
   limit attempts 30/minute burst 10 per source
