@@ -380,11 +380,13 @@ clients of chat {
 `,
 		Run: func(p *Pass) {
 			for _, c := range p.clientStatements() {
+				d, offered := always(c.terms.Server, "compression", "on")
 				switch {
 				case c.terms.Compression == "on":
 					p.Report(c.setting("compression"), fmt.Sprintf("streams of clients of %s may be compressed", c.terms.Server.Name))
-				case p.Policy.Profile == "strict" && c.terms.Compression == "" && byDefault(c.terms.Server, "compression") == "on":
-					p.Report(c.setting("compression"), fmt.Sprintf("%s offers clients compression unless it is told not to, and the policy does not say", c.terms.Server.Software))
+				case p.Policy.Profile == "strict" && c.terms.Compression == "" && offered:
+					p.Report(c.setting("compression"), fmt.Sprintf("%s offers clients compression unless it is told not to, and the policy does not say", c.terms.Server.Software),
+						byDefault(c.terms.Server, d))
 				}
 			}
 		},
@@ -427,12 +429,14 @@ clients of chat {
 `,
 		Run: func(p *Pass) {
 			for _, c := range p.clientStatements() {
+				d, open := always(c.terms.Server, "registration", "on")
 				switch {
 				case !c.public():
 				case c.terms.Registration == "open":
 					p.Report(c.setting("registration"), fmt.Sprintf("everybody may make an account at %s", c.terms.Server.Name))
-				case c.terms.Registration == "" && byDefault(c.terms.Server, "registration") == "on":
-					p.Report(c.setting("registration"), fmt.Sprintf("%s lets everybody make an account unless it is told not to, and the policy does not say", c.terms.Server.Software))
+				case c.terms.Registration == "" && open:
+					p.Report(c.setting("registration"), fmt.Sprintf("%s lets everybody make an account unless it is told not to, and the policy does not say", c.terms.Server.Software),
+						byDefault(c.terms.Server, d))
 				}
 			}
 		},
@@ -475,7 +479,7 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, c := range p.clientStatements() {
 				throttled := slices.ContainsFunc(c.terms.Limits, func(l *ir.Limit) bool {
-					return l.Kind == ir.Registrations && (l.Key == ir.PerSource || l.Key == ir.PerPrefix)
+					return l.Kind == ir.Registrations && perAddress(l)
 				})
 				if c.terms.Registration == "open" && c.public() && !throttled {
 					p.Report(c.setting("registration"), fmt.Sprintf("nothing bounds how many accounts one address makes at %s", c.terms.Server.Name))
@@ -528,9 +532,9 @@ clients of chat {
 					// whole office may be behind one address.
 					switch {
 					case l.Count < 2:
-						p.Report(c.amount(l), fmt.Sprintf("the first failed login at %s is the last", c.terms.Server.Name))
+						p.Report(p.amount(l), fmt.Sprintf("the first failed login at %s is the last", c.terms.Server.Name))
 					case l.Key == ir.PerStream && l.Count > 5:
-						p.Report(c.amount(l), fmt.Sprintf("%d failed logins are allowed on one stream of %s", l.Count, c.terms.Server.Name))
+						p.Report(p.amount(l), fmt.Sprintf("%d failed logins are allowed on one stream of %s", l.Count, c.terms.Server.Name))
 					}
 				}
 			}
@@ -728,14 +732,11 @@ func (p *Pass) clientStatements() []clientStatement {
 	return out
 }
 
-// byDefault is what a setting of the server is where nobody states it; "" where
-// that is not known, or depends on where the server came from.
-func byDefault(s *ir.Server, key string) string {
-	set, ok := SettingOf(s.Software, s.Version, key)
-	if !ok || set.Code == Unknown || set.Upstream() != set.Code || set.Debian != Unknown && set.Distribution() != set.Code {
-		return ""
-	}
-	return set.Code
+// always finds a setting that has the value by default, with the project's own
+// example configuration and, as far as it is known, with that of the distribution.
+func always(s *ir.Server, key, value string) (Setting, bool) {
+	d, ok := SettingOf(s.Software, s.Version, key)
+	return d, ok && d.Code == value && d.Upstream() == value && (d.Package == "" || d.Distribution() == value)
 }
 
 // public reports whether strangers may be clients.
@@ -781,16 +782,6 @@ func (c clientStatement) mechanism(is func(string) bool) *lang.Word {
 		}
 	}
 	return nil
-}
-
-// amount is where the amount of a limit is stated.
-func (c clientStatement) amount(l *ir.Limit) diag.Span {
-	for _, i := range c.decl.Body.Items {
-		if i.Limit != nil && i.Limit.Span().Start == l.Origin.Span.Start {
-			return i.Limit.Amount.Span()
-		}
-	}
-	return l.Origin.Span
 }
 
 // point finds a point by name, or nil.

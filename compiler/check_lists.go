@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"fmt"
-	"slices"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang"
@@ -54,7 +53,7 @@ federation of chat {
 		Run: func(p *Pass) {
 			for _, fed := range p.federations {
 				for _, r := range fed.rules() {
-					if !p.tellsDomains(fed.server) {
+					if !p.filters(fed.server) {
 						p.Report(r.decl.Span(), fmt.Sprintf("no engine of this policy sees which domain federates with %s", fed.server.Name),
 							label(fed.server.Origin.Span, "the server that would"))
 					}
@@ -117,7 +116,7 @@ federation of im {
 			uses := map[*ir.DomainList]map[string]use{}
 			for _, fed := range p.federations {
 				match, ok := SettingOf(fed.server.Software, fed.server.Version, "s2s-match")
-				if !ok || match.Upstream() == Unknown || !p.tellsDomains(fed.server) {
+				if !ok || match.Upstream() == Unknown || !p.filters(fed.server) {
 					continue
 				}
 				how := match.Upstream()
@@ -196,12 +195,6 @@ federation of chat {
 
 // matching says how a server matches a domain of a list.
 var matching = map[string]string{"exact": "the very name", "below": "all below it too"}
-
-// tellsDomains reports whether the policy names the server's own engine at the
-// machine it runs on: the one place where the domain of a stream is known.
-func (p *Pass) tellsDomains(s *ir.Server) bool {
-	return slices.ContainsFunc(p.Policy.Points, func(pt *ir.Point) bool { return pt.Server == s && pt.Engine(s.Software) != nil })
-}
 
 // domainRule is a rule about domains with what it means.
 type domainRule struct {

@@ -312,6 +312,8 @@ clients of im {
   from     any
   starttls required
   direct-tls
+  registration closed
+  compression  off
 ` + clientCaps + `  limit stanza 16KiB before auth
   limit stanza 256KiB after auth
   limit bandwidth 10kB/second burst 100kB per stream
@@ -379,6 +381,8 @@ clients of im {
   from     any
   starttls required
   direct-tls
+  registration closed
+  compression  off
 ` + clientCaps + `}
 `,
 		Good: `policy "p" { profile strict }
@@ -388,6 +392,8 @@ clients of im {
   from     any
   starttls required
   direct-tls
+  registration closed
+  compression  off
 ` + clientCaps + `  limit bandwidth 10kB/second burst 100kB per stream
 }
 `,
