@@ -63,12 +63,13 @@ var stages = []struct {
 	{"content", false, (*state).resolveContent},
 	{"routes", false, (*state).resolveRoutes},
 	{"tests", false, (*state).resolveTests},
+	{"waivers", false, (*state).resolveWaivers},
 	{"unused", false, (*state).reportUnused},
 	{"repeated", false, (*state).reportRepeated}, // after what else is said of the entries
 	{"place", true, func(s *state) { s.found = append(s.found, place(s.p)...) }},
 	{"sanity", true, func(s *state) { s.found = append(s.found, s.p.Sanity()...) }},
 	{"check", false, (*state).check},
-	{"test", true, func(s *state) { s.found = append(s.found, testFindings(s.p)...) }},
+	{"test", true, func(s *state) { s.found = slices.Concat(s.found, testFindings(s.p), caseFindings(s.p)) }},
 	{"waive", false, func(s *state) { s.found = waive(s.in.Files, s.found, s.in.Date, !s.broken) }},
 }
 

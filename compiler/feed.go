@@ -262,7 +262,7 @@ const maxText = 500
 func wrongText(s string) string {
 	switch {
 	case strings.TrimSpace(s) == "":
-		return "is an empty text"
+		return "is empty"
 	case len(s) > maxText:
 		return fmt.Sprintf("is longer than %d bytes", maxText)
 	case !utf8.ValidString(s):

@@ -50,7 +50,7 @@ type state struct {
 // named is what a name means. Networks, zones, servers and points share one name
 // space, because addresses may be given by any of them.
 type named struct {
-	kind string // "network", "zone", "server", "point"; "window", "pattern", "domains", "words"
+	kind string // "network", "zone", "server", "point"; "window", "pattern", "domains", "words", "content"
 	word *lang.Word
 	used bool
 
@@ -65,6 +65,7 @@ type named struct {
 	pattern *ir.Pattern
 	domains *ir.DomainList
 	words   *ir.WordList
+	content *ir.ContentRule
 }
 
 // set is the addresses of what is named; never nil after its stage.
@@ -253,9 +254,9 @@ func (s *state) space(kind string) map[string]*named {
 // come later or in another file.
 func (s *state) declareNames() {
 	declare := func(kind string, w *lang.Word, d *lang.NetworkDecl) {
-		s.validName(w, kind)
+		s.validName(w, kindWords(kind))
 		if old, ok := s.space(kind)[w.Text]; ok {
-			s.add("name-duplicate", w.Span(), fmt.Sprintf("%s %s has the name of a %s that is already there", kind, w.Text, kindWords(old.kind)),
+			s.add("name-duplicate", w.Span(), fmt.Sprintf("%s %s has the name of a %s that is already there", kindWords(kind), w.Text, kindWords(old.kind)),
 				diag.Label{Span: old.word.Span(), Text: "first stated here"})
 			return
 		}
@@ -280,6 +281,8 @@ func (s *state) declareNames() {
 			declare("pattern", d.Pattern.Name, nil)
 		case d.Window != nil:
 			declare("window", d.Window.Name, nil)
+		case d.Content != nil:
+			declare("content", d.Content.Name, nil)
 		}
 	}
 }
@@ -298,6 +301,8 @@ func kindWords(kind string) string {
 	switch kind {
 	case "domains", "words":
 		return "list of " + kind
+	case "content":
+		return "content rule"
 	}
 	return kind
 }
@@ -316,7 +321,7 @@ func (s *state) lookup(w *lang.Word, kinds ...string) *named {
 	}
 	wanted := strings.Join(words, " or ")
 	near := suggest(w.Text, s.namesOf(kinds...))
-	for _, kind := range []string{"network", "domains", "words", "pattern", "window"} {
+	for _, kind := range []string{"network", "domains", "words", "pattern", "window", "content"} {
 		if !ok && near == "" {
 			n, ok = s.space(kind)[w.Text]
 		}

@@ -14,17 +14,16 @@ import (
 // Content rules, and the policy's own tests.
 
 func (s *state) resolveContent() {
-	first := map[string]diag.Span{}
 	each(s, func(d *lang.Decl) *lang.ContentDecl { return d.Content }, func(d *lang.ContentDecl) {
-		name := d.Name.Text
-		ok := s.validName(d.Name, "content rule")
-		if old, taken := first[name]; taken {
-			s.add("name-duplicate", d.Name.Span(), fmt.Sprintf("content %s is stated twice", name), diag.Label{Span: old, Text: "first stated here"})
+		n := s.declared("content", d.Name)
+		if n == nil {
 			return
 		}
-		first[name] = d.Name.Span()
+		name := d.Name.Text
 		c := &ir.ContentRule{ID: name, Origin: origin(until(d, d.Name), "content "+name)}
+		ok := true
 		seen := once{}
+		var meta []*lang.MetaItem
 		for _, i := range d.Body.Items {
 			switch {
 			case i.Match != nil:
@@ -36,21 +35,23 @@ func (s *state) resolveContent() {
 					ok = s.contentOn(c, subject) && ok
 				}
 			case i.Then != nil:
-				if seen.seen(s, "then", i) {
-					continue
+				if !seen.seen(s, "then", i) {
+					var good bool
+					c.Actions, good = s.actions(i.Then, "the action of a content rule", "alert", "drop", "reject", "terminate", "block")
+					ok = ok && good
 				}
-				for _, w := range i.Then {
-					action := s.oneOf(w.Name, "the action of a content rule", "alert", "drop")
-					if action == "" {
-						ok = false
-					} else if c.Does(action) {
-						s.add("value-conflict", w.Span(), fmt.Sprintf("action %s is stated twice", action))
-					} else {
-						c.Actions = append(c.Actions, ir.Action{Name: action})
-					}
+			case i.Mode != nil:
+				if !seen.seen(s, "mode", i) {
+					var good bool
+					c.ObserveAt = i.Span()
+					c.Observe, good = s.observe(i.Mode, c.Origin.Label)
+					ok = ok && good
 				}
+			case i.Meta != nil:
+				meta = append(meta, i.Meta)
 			}
 		}
+		c.Terms = s.timedTerms(c.Origin, meta)
 		for _, what := range []string{"match", "on", "then"} {
 			if _, stated := seen[what]; !stated {
 				ok = false
@@ -61,28 +62,137 @@ func (s *state) resolveContent() {
 				}[what])
 			}
 		}
-		if ok {
-			s.p.Content = append(s.p.Content, c)
+		if !ok {
+			return
 		}
+		if len(c.Any) == 1 && len(c.Any[0]) == 1 && c.Any[0][0].What == "text" {
+			c.Text = c.Any[0][0].Text
+		}
+		n.content = c
+		s.p.Content = append(s.p.Content, c)
 	})
 }
 
+// matchForms is how each thing that a content rule looks at can be matched.
+var matchForms = map[string]struct {
+	words, domains, pattern, text, value bool
+	like                                 string
+}{
+	"text":      {words: true, pattern: true, text: true, like: `match text "wire transfer"`},
+	"body":      {words: true, pattern: true, text: true, like: `match body ~ "wire +transfer"`},
+	"url":       {words: true, domains: true, pattern: true, value: true, like: "match url in words phish, or match url bad.example"},
+	"namespace": {words: true, pattern: true, text: true, like: `match namespace "jabber:x:oob"`},
+	"stanza":    {value: true, like: "match stanza message"},
+	"sasl":      {value: true, like: "match sasl PLAIN"},
+	"sender":    {domains: true, value: true, like: "match sender in domains spam"},
+	"recipient": {domains: true, value: true, like: "match recipient in domains spam"},
+}
+
+// match reads one alternative of a content rule: conditions that all have to
+// hold.
 func (s *state) match(c *ir.ContentRule, ms []*lang.MatchItem) bool {
-	m := ms[0]
-	if s.oneOf(m.What, "what a content rule matches", "text") == "" {
-		return false
+	var all []ir.Condition
+	ok := true
+	for _, m := range ms {
+		cond, good := s.condition(c, m)
+		ok = ok && good
+		if !good {
+			continue
+		}
+		for _, old := range all {
+			if cond.What == "stanza" && old.What == "stanza" || cond.What == "sasl" && old.What == "sasl" {
+				s.addRemedy("value-conflict", m.Span(), fmt.Sprintf("one %s cannot be %s and %s", cond.What, old.Text, cond.Text), "Write each as a match line of its own: every line is enough by itself.",
+					diag.Label{Span: old.Origin.Span, Text: "stated here"})
+				ok = false
+			}
+		}
+		all = append(all, cond)
 	}
-	if m.Text == nil {
-		s.addRemedy("value-invalid", m.Span(), "the text to match is missing", "Write match text \"…\".")
-		return false
+	if ok {
+		c.Any = append(c.Any, all)
 	}
-	c.Text = m.Text.Value()
-	if c.Text == "" {
-		s.addRemedy("value-invalid", m.Text.Span(), "the text to match is empty", "Write the text to find.")
-		return false
+	return ok
+}
+
+// condition reads what a stanza has to hold.
+func (s *state) condition(c *ir.ContentRule, m *lang.MatchItem) (ir.Condition, bool) {
+	cond := ir.Condition{Origin: origin(m.Span(), "match "+m.What.Text+" of content "+c.ID)}
+	cond.What = s.oneOf(m.What, "what a content rule matches", "text", "body", "url", "namespace", "stanza", "sasl", "sender", "recipient")
+	form := matchForms[cond.What]
+	bad := func(at lang.Node, wrong string) (ir.Condition, bool) {
+		s.addRemedy("value-invalid", at.Span(), wrong, "Write it like "+form.like+".")
+		return cond, false
 	}
-	c.Any = append(c.Any, []ir.Condition{{What: "text", Text: c.Text, Origin: c.Origin}})
-	return true
+	switch {
+	case m.In == "words":
+		n := s.lookup(m.List, "words")
+		switch {
+		case cond.What == "" || n == nil:
+			return cond, false
+		case !form.words:
+			return bad(m, cond.What+" is not looked for in a list of words")
+		}
+		cond.Words = n.words
+	case m.In == "domains":
+		n := s.lookup(m.List, "domains")
+		switch {
+		case cond.What == "" || n == nil:
+			return cond, false
+		case !form.domains:
+			return bad(m, cond.What+" is not looked for in a list of domains")
+		}
+		cond.Domains = n.domains
+	case m.Pattern != nil || m.Regex != nil:
+		if m.Pattern != nil {
+			if n := s.lookup(m.Pattern, "pattern"); n != nil {
+				cond.Pattern = n.pattern
+			}
+		} else {
+			cond.Pattern = s.pattern(m.Regex, cond.Origin)
+		}
+		switch {
+		case cond.What == "" || cond.Pattern == nil:
+			return cond, false
+		case !form.pattern:
+			return bad(m, cond.What+" is not matched by a pattern")
+		}
+	case cond.What == "":
+		return cond, false
+	case m.Text != nil:
+		if !form.text {
+			return bad(m.Text, cond.What+" is matched without quotes")
+		}
+		if wrong := wrongText(m.Text.Value()); wrong != "" {
+			return bad(m.Text, fmt.Sprintf("the text %s to match %s", quoted(m.Text.Value()), wrong))
+		}
+		cond.Text = m.Text.Value()
+	case !form.value:
+		return bad(m.Value, fmt.Sprintf("the %s to match is not in quotes", cond.What))
+	default:
+		cond.Text = s.matchValue(cond.What, m.Value)
+		return cond, cond.Text != ""
+	}
+	return cond, true
+}
+
+// matchValue reads a word to match; "" is none, which is reported.
+func (s *state) matchValue(what string, w *lang.Word) string {
+	switch what {
+	case "stanza":
+		return s.oneOf(w, "the stanza to match", "message", "presence", "iq")
+	case "sasl":
+		name := strings.ToUpper(w.Text)
+		// RFC 4422 section 3.1.
+		if len(name) > 20 || strings.ContainsFunc(name, func(r rune) bool {
+			return !('A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+		}) {
+			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no name of a SASL mechanism", quoted(w.Text)), "Write a name such as PLAIN or SCRAM-SHA-256.")
+			return ""
+		}
+		return name
+	}
+	d, _ := s.domain(w)
+	return d
 }
 
 // contentOn adds the flows that a subject means.
@@ -120,8 +230,12 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 		pick = func(f *ir.Flow) bool { return f.Kind == ir.Web && !s.carried[f] }
 	case "serverless":
 		pick = func(f *ir.Flow) bool { return f.Kind == ir.Serverless && !f.Multicast }
+	case "media":
+		pick = func(f *ir.Flow) bool { return f.Kind == ir.Media }
+	case "anonymous":
+		pick = func(*ir.Flow) bool { return false } // its traffic is that of clients
 	default:
-		s.addRemedy("value-invalid", subject.Span(), fmt.Sprintf("%s has no traffic that a content rule could read", subject), "Name clients, federation, a peer, a component, web or serverless.")
+		s.addRemedy("value-invalid", subject.Span(), fmt.Sprintf("%s has no traffic that a content rule could read", subject), "Name clients, federation, a peer, a component, web, anonymous, media or serverless.")
 		return false
 	}
 	if subject.Name != nil && subject.Kind != "component" && subject.Kind != "peer" {
@@ -140,26 +254,22 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 		c.On = append(c.On, f)
 		c.OnNames = append(c.OnNames, subject.String())
 	}
-	if !found {
-		if s.statedBroken(subject) {
-			return false // the statement is there, and its errors have been reported
-		}
-		var names []string
-		for _, f := range s.p.Flows {
-			if f.Peer != "" {
-				names = append(names, f.Peer)
+	for _, a := range s.p.Anonymous {
+		if subject.Kind == "anonymous" && (server == nil || a.Server == server) {
+			found = true
+			if !slices.Contains(c.Anonymous, a) {
+				c.Anonymous = append(c.Anonymous, a)
 			}
 		}
-		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.").Fix =
-			respell(subject.Name, diag.MeantName(name, names))
+	}
+	if !found {
+		stated, names := subjectSpans(s.decls, subject)
+		if len(stated) > 0 {
+			return false // its errors have been reported
+		}
+		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.")
 	}
 	return found
-}
-
-// statedBroken reports whether the subject's statement exists.
-func (s *state) statedBroken(subject *lang.Subject) bool {
-	spans, _ := subjectSpans(s.decls, subject)
-	return len(spans) > 0
 }
 
 func (s *state) resolveTests() {
@@ -177,6 +287,7 @@ func (s *state) resolveTests() {
 		for _, l := range d.Body.Items {
 			line++
 			if l.Packets == nil {
+				s.contentCase(l.Content, name)
 				continue
 			}
 			if t := s.test(l.Packets, line); t != nil {
@@ -184,6 +295,21 @@ func (s *state) resolveTests() {
 				s.p.Tests = append(s.p.Tests, t)
 			}
 		}
+	})
+}
+
+// contentCase reads what is expected of a content rule.
+func (s *state) contentCase(l *lang.TestContent, name string) {
+	n := s.lookup(l.Rule, "content")
+	if l.Text.Value() == "" {
+		s.addRemedy("value-invalid", l.Text.Span(), "the text to try is empty", "Write what somebody could send: a text, or a stanza that begins with <.")
+		return
+	}
+	if n == nil || n.content == nil {
+		return
+	}
+	s.p.Cases = append(s.p.Cases, &ir.ContentCase{
+		Name: name, Rule: n.content, Catch: l.Verdict == "catch", Text: l.Text.Value(), Origin: origin(l.Span(), l.Verdict+" "+l.Rule.Text),
 	})
 }
 

@@ -72,6 +72,22 @@ func (s *state) timedTerms(o ir.Origin, items []*lang.MetaItem) *ir.Terms {
 	return t
 }
 
+// resolveWaivers reads what waivers say about themselves; what they set aside is
+// judged when everything has been found.
+func (s *state) resolveWaivers() {
+	each(s, func(d *lang.Decl) *lang.WaiveDecl { return d.Waive }, func(d *lang.WaiveDecl) {
+		var meta []*lang.MetaItem
+		for _, i := range behind(d.Body) {
+			if i.Expires != nil {
+				s.addRemedy("value-invalid", i.Span(), "a waiver ends with its until, and expires says it again", "Remove expires.", diag.Label{Span: d.Until.Span(), Text: "the last day"})
+				continue
+			}
+			meta = append(meta, i)
+		}
+		s.terms(origin(until(d, d.Because), "waive "+d.Code.Text), meta)
+	})
+}
+
 // behind gives the meta lines of the block behind a statement, if it has one.
 func behind(b *lang.Block[*lang.MetaItem]) []*lang.MetaItem {
 	if b == nil {

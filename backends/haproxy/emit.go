@@ -572,7 +572,7 @@ func (em *emitter) ledger() {
 		list(e.Intent, e.Reason, e.Origin)
 	}
 	for _, c := range em.p.Content {
-		if slices.ContainsFunc(c.On, em.pt.Concerns) {
+		if slices.ContainsFunc(c.On, em.pt.Concerns) || slices.ContainsFunc(c.Anonymous, func(a *ir.AnonymousTerms) bool { return a.Concerns(em.pt) }) {
 			list("content "+c.ID, "this version writes no rules about bodies for HAProxy", c.Origin)
 		}
 	}

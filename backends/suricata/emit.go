@@ -107,6 +107,11 @@ func (em *emitter) contents(refused string) {
 			}
 			em.ledger("content "+c.ID, x, "on "+s.name+": "+reason, c.Origin)
 		}
+		for _, a := range c.Anonymous {
+			if a.Concerns(em.pt) {
+				em.ledger("content "+c.ID, ir.None, "on anonymous of "+a.Server.Name+": "+a.Unseen(), c.Origin)
+			}
+		}
 	}
 }
 
@@ -135,7 +140,11 @@ func subjects(c *ir.ContentRule) []subject {
 
 // subject writes the rules of c for one subject and says how well they hold it.
 func (em *emitter) subject(c *ir.ContentRule, s subject) (ir.Exactness, string) {
-	if !c.Does("alert") {
+	if c.Text == "" {
+		return ir.None, notLiteral(c)
+	}
+	// A rule that only observes alerts, whatever it does later.
+	if !c.Does("alert") && c.Observe == "" {
 		return ir.None, "a passive sensor reads copies of packets: it can alert, and " + strings.Join(ir.ActionNames(c.Actions), ", ") + " is all that the rule asks for"
 	}
 	var read int
@@ -169,8 +178,15 @@ func (em *emitter) subject(c *ir.ContentRule, s subject) (ir.Exactness, string) 
 		return ir.None, strings.Join(compact(blind), "; ")
 	}
 	gaps = append(gaps, blind...)
-	if c.Does("drop") {
-		gaps = append(gaps, "a passive sensor alerts on a match and drops nothing")
+	for _, a := range c.Actions {
+		if c.Observe == "" && a.Name != "alert" {
+			gaps = append(gaps, map[string]string{
+				"drop":      "a passive sensor alerts on a match and drops nothing",
+				"reject":    "a passive sensor alerts on a match and rejects nothing",
+				"terminate": "a passive sensor alerts on a match and ends no stream",
+				"block":     "this version has nothing that makes a block of an alert",
+			}[a.Name])
+		}
 	}
 	if !ascii(c.Text) {
 		gaps = append(gaps, "only ASCII letters are matched in any case, and another Unicode normal form of the text is other bytes")
@@ -178,7 +194,31 @@ func (em *emitter) subject(c *ir.ContentRule, s subject) (ir.Exactness, string) 
 	if len(gaps) > 0 {
 		return ir.Over, strings.Join(compact(gaps), "; ")
 	}
+	if c.Terms != nil && c.Terms.During != nil {
+		return ir.Under, "it alerts at all hours, not only during " + c.Terms.During.Name + ": the sensor knows no hours"
+	}
 	return ir.Exact, "alerts on the bytes of the text in any case, at most once a minute for each sender; character references and CDATA spell the same text in other bytes"
+}
+
+// notLiteral says why the rule is not one that is written: this version writes
+// those that look for one literal text.
+func notLiteral(c *ir.ContentRule) string {
+	const only = "this version writes Suricata rules for one literal text, and this rule "
+	if len(c.Any) != 1 {
+		return only + "has several matches"
+	}
+	if len(c.Any[0]) != 1 {
+		return only + "asks for several conditions at once"
+	}
+	switch x := c.Any[0][0]; {
+	case x.What != "text":
+		return only + "asks for the " + x.What + " of a stanza: a sensor reads bytes and knows no stanzas"
+	case x.Words != nil:
+		return only + "looks for a list of words"
+	case x.Pattern != nil && x.Pattern.Features.String() != "":
+		return only + "looks for a pattern, with " + x.Pattern.Features.String()
+	}
+	return only + "looks for a pattern"
 }
 
 // compact drops repeated reasons and keeps their order.
@@ -298,6 +338,9 @@ func ruleKey(c *ir.ContentRule, leg *ir.Leg, form int) string {
 func numbers(p *ir.Policy) map[string]uint32 {
 	var keys []string
 	for _, c := range p.Content {
+		if c.Text == "" {
+			continue
+		}
 		for _, leg := range p.Legs {
 			if !slices.Contains(c.On, leg.Flow) {
 				continue

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +37,7 @@ another kind, such as by best practice, that no waiver covers.`,
 		if *kernel {
 			return s.runTry(src, format.value, true)
 		}
-		lines := src.testLines(compiler.RunTests(src.policy))
+		lines := src.testLines(compiler.RunTests(src.policy), compiler.RunCases(src.policy))
 		if format.value == "json" {
 			err = writeJSON(s.out, map[string]any{"policy": src.policy.Name, "tests": lines})
 		} else {
@@ -51,13 +53,16 @@ another kind, such as by best practice, that no waiver covers.`,
 
 // soundToo ends a command that tested a policy: tests that hold do not make a
 // policy sound that xfwc check refuses. Its errors are printed, apart from tests
-// that fail, which the command has told already; tested is how the tests ended.
-func (s *session) soundToo(src *source, tested error) error {
+// that fail, which the command has told already, all but untold; tested is how
+// the tests ended.
+func (s *session) soundToo(src *source, tested error, untold ...compiler.CaseResult) error {
 	found := src.findings
 	if !diag.HasErrors(found) {
 		found = compiler.Waive(src.files, emit(src.policy, src.policy.Points, "").Findings, "")
 	}
-	bad := unwaived(found, func(f diag.Finding) bool { return f.Code == "test-failed" })
+	bad := unwaived(found, func(f diag.Finding) bool {
+		return f.Code == "test-failed" && !slices.ContainsFunc(untold, func(r compiler.CaseResult) bool { return r.Case.Origin.Span == f.Span })
+	})
 	if len(bad) == 0 {
 		return tested
 	}
@@ -77,16 +82,32 @@ type testLine struct {
 	Expect  string     `json:"expect"`
 	States  string     `json:"states"` // the line as it is written
 	OK      bool       `json:"ok"`
-	Packets int        `json:"packets"` // how many were judged
+	Packets int        `json:"packets"` // how many were judged; 0 of a line about a content rule
 	Witness *explained `json:"witness,omitempty"`
+	By      []string   `json:"by,omitempty"` // the conditions that found a text, as written
+
+	at diag.Pos
 }
 
-func (src *source) testLines(rs []compiler.TestResult) []testLine {
+// testLines gives all lines of the test blocks in the order of the policy.
+func (src *source) testLines(rs []compiler.TestResult, cases []compiler.CaseResult) []testLine {
 	lines := []testLine{}
+	for _, r := range cases {
+		l := testLine{
+			Test: r.Case.Name, Line: place(r.Case.Origin), Expect: "pass", States: src.text(r.Case.Origin.Span), OK: r.OK, at: r.Case.Origin.Span.Start,
+		}
+		if r.Case.Catch {
+			l.Expect = "catch"
+		}
+		for _, c := range r.By {
+			l.By = append(l.By, src.text(c.Origin.Span))
+		}
+		lines = append(lines, l)
+	}
 	for _, r := range rs {
 		l := testLine{
 			Test: r.Test.Name, Line: place(r.Test.Origin), Expect: string(r.Test.Kind),
-			States: src.text(r.Test.Origin.Span), OK: r.OK, Packets: r.Packets,
+			States: src.text(r.Test.Origin.Span), OK: r.OK, Packets: r.Packets, at: r.Test.Origin.Span.Start,
 		}
 		if r.Witness != nil {
 			w := explainPacket(*r.Witness)
@@ -94,6 +115,13 @@ func (src *source) testLines(rs []compiler.TestResult) []testLine {
 		}
 		lines = append(lines, l)
 	}
+	order := map[string]int{}
+	for i, f := range src.files {
+		order[f.Name] = i
+	}
+	slices.SortStableFunc(lines, func(a, b testLine) int {
+		return cmp.Or(cmp.Compare(order[a.at.Filename], order[b.at.Filename]), cmp.Compare(a.at.Offset, b.at.Offset))
+	})
 	return lines
 }
 
@@ -110,7 +138,14 @@ func printTests(w io.Writer, lines []testLine) error {
 		if !l.OK {
 			state = "FAIL"
 		}
-		if _, err := fmt.Fprintf(w, "  %s  %s  %s  (%s)\n", state, l.Line, l.States, count(l.Packets, "packet")); err != nil {
+		judged := count(l.Packets, "packet")
+		if l.Expect == "catch" || l.Expect == "pass" {
+			judged = "no match"
+			if len(l.By) > 0 {
+				judged = "by " + strings.Join(l.By, " and ")
+			}
+		}
+		if _, err := fmt.Fprintf(w, "  %s  %s  %s  (%s)\n", state, l.Line, l.States, judged); err != nil {
 			return err
 		}
 		if l.Witness != nil {

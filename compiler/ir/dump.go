@@ -60,6 +60,9 @@ func (p *Policy) Dump() []byte {
 			exclusive = " exclusive"
 		}
 		d.line("point %s %s%s on %s at %s%s", pt.Name, pt.Role, of, pt.Hostname, d.set(pt.Set), exclusive)
+		if pt.Observe != "" {
+			d.line("  observe until %s", pt.Observe)
+		}
 		for _, i := range pt.Interfaces {
 			var faces []string
 			if i.Internet {
@@ -108,7 +111,20 @@ func (p *Policy) Dump() []byte {
 	}
 	d.statements(p)
 	for _, c := range p.Content {
-		d.line("content %s: %q then %s  # %s", c.ID, c.Text, list(ActionNames(c.Actions)), d.origin(c.Origin))
+		d.line("content %s: then %s  # %s", c.ID, list(ActionNames(c.Actions)), d.origin(c.Origin))
+		for _, all := range c.Any {
+			var words []string
+			for _, x := range all {
+				words = append(words, x.String())
+			}
+			d.line("  match %s", strings.Join(words, " and "))
+		}
+		if c.Observe != "" {
+			d.line("  observe until %s", c.Observe)
+		}
+		for _, a := range c.Anonymous {
+			d.line("  on anonymous of %s", a.Server.Name)
+		}
 		for i, f := range c.On {
 			d.line("  on %s: flow %s", c.OnNames[i], f.ID)
 		}
@@ -134,6 +150,13 @@ func (p *Policy) Dump() []byte {
 			except = " except " + d.set(t.Except)
 		}
 		d.line("test %q: %s %s from %s to %s %s%s", t.Name, t.Kind, t.Proto, d.end(t.From), d.end(t.To), Ports(t.Ports), except)
+	}
+	for _, c := range p.Cases {
+		verdict := "pass"
+		if c.Catch {
+			verdict = "catch"
+		}
+		d.line("case %q: %s %s %q", c.Name, verdict, c.Rule.ID, c.Text)
 	}
 	sets := make([]*AddrSet, 0, len(d.sets))
 	for _, s := range d.sets {

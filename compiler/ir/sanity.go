@@ -74,7 +74,26 @@ func (p *Policy) Sanity() []diag.Finding {
 		for _, f := range r.On {
 			c.check(slices.Contains(p.Flows, f), r.Origin, "%s is on a flow that the policy does not have", what)
 		}
+		for _, all := range r.Any {
+			c.check(len(all) > 0, r.Origin, "%s has a match without a condition", what)
+			for _, x := range all {
+				c.origin(what, x.Origin)
+				set := 0
+				for _, is := range []bool{x.Text != "", x.Words != nil, x.Domains != nil, x.Pattern != nil} {
+					if is {
+						set++
+					}
+				}
+				c.check(set == 1 && slices.Contains([]string{"text", "body", "url", "namespace", "stanza", "sasl", "sender", "recipient"}, x.What), r.Origin, "%s has the condition %s", what, x)
+			}
+		}
+		literal := len(r.Any) == 1 && len(r.Any[0]) == 1 && r.Any[0][0].What == "text" && r.Any[0][0].Text == r.Text
+		c.check(r.Text == "" || literal, r.Origin, "%s is not the one text %q", what, r.Text)
+		for _, a := range r.Anonymous {
+			c.check(slices.Contains(p.Anonymous, a), r.Origin, "%s is on an anonymous statement that the policy does not have", what)
+		}
 		for _, a := range r.Actions {
+			c.check((a.Name == "block") == (a.For > 0), r.Origin, "%s has the action %s for %d seconds", what, a.Name, a.For)
 			c.check(slices.Contains([]string{"alert", "drop", "reject", "terminate", "block"}, a.Name), r.Origin, "%s has the action %q", what, a.Name)
 		}
 	}
@@ -99,6 +118,32 @@ func (p *Policy) Sanity() []diag.Finding {
 		}
 		c.check(len(t.Ports) > 0, t.Origin, "%s has no port", what)
 		c.ports(what, t.Ports, t.Origin)
+	}
+	for _, x := range p.Cases {
+		c.origin("case of "+x.Rule.ID, x.Origin)
+		c.check(slices.Contains(p.Content, x.Rule) && x.Text != "", x.Origin, "a case is about a content rule that the policy does not have, or about no text")
+	}
+	for _, l := range p.Domains {
+		c.origin("domains "+l.Name, l.Origin)
+		c.check(slices.IsSorted(l.Domains), l.Origin, "domains %s are not sorted", l.Name)
+	}
+	for _, l := range p.Words {
+		c.origin("words "+l.Name, l.Origin)
+		c.check(slices.IsSorted(l.Words), l.Origin, "words %s are not sorted", l.Name)
+	}
+	for _, w := range p.Windows {
+		c.origin("window "+w.Name, w.Origin)
+		for _, s := range w.Spans {
+			c.check(s.From < s.To && s.To <= 24*60 && s.Days != [7]bool{}, w.Origin, "window %s has the span %s", w.Name, s)
+		}
+	}
+	for _, z := range p.Zones {
+		c.origin("zone "+z.Name, z.Origin)
+		c.set("zone "+z.Name, z.Set, z.Origin)
+		c.check(len(z.Interfaces) > 0, z.Origin, "zone %s has no interface", z.Name)
+	}
+	for _, s := range p.Statements {
+		c.origin("a statement", s.Origin)
 	}
 	for _, g := range p.Guards {
 		c.guard(p, g)

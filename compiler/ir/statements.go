@@ -312,6 +312,17 @@ type AnonymousTerms struct {
 	Origin     Origin
 }
 
+// Concerns reports whether the conversations of anonymous users are the point's
+// business: they end there, or it stands between networks.
+func (a *AnonymousTerms) Concerns(pt *Point) bool {
+	return pt.Role == Gateway || pt.Server == a.Server
+}
+
+// Unseen says why no device on the wire tells anonymous users apart.
+func (a *AnonymousTerms) Unseen() string {
+	return "anonymous users share the ports of clients (XEP-0175): only the server tells them apart"
+}
+
 // MediaTerms is file transfer and calls (XEP-0065, XEP-0215).
 type MediaTerms struct {
 	Server        *Server
@@ -376,6 +387,23 @@ type Condition struct {
 	Domains *DomainList
 	Pattern *Pattern
 	Origin  Origin
+}
+
+// String writes the condition as a policy does.
+func (c Condition) String() string {
+	switch {
+	case c.Words != nil:
+		return c.What + " in words " + c.Words.Name
+	case c.Domains != nil:
+		return c.What + " in domains " + c.Domains.Name
+	case c.Pattern != nil && c.Pattern.Name != "":
+		return c.What + " ~ " + c.Pattern.Name
+	case c.Pattern != nil:
+		return fmt.Sprintf("%s ~ %q", c.What, c.Pattern.Source)
+	case c.What == "text" || c.What == "body" || c.What == "namespace":
+		return fmt.Sprintf("%s %q", c.What, c.Text)
+	}
+	return c.What + " " + c.Text
 }
 
 // ActionNames gives the words of actions.
