@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"xfwc/compiler/ir"
+	"xfwc/compiler/lock"
 	"xfwc/lang"
 	"xfwc/lang/diag"
 )
@@ -273,6 +274,83 @@ deny network drop
 			}
 		},
 	},
+	{
+		Code:      "comp-srv-published",
+		Severity:  diag.Warning,
+		Title:     "DNS tells other servers where a component is that does not federate",
+		Why:       "The record invites every server to connect for the component's domain. It is refused at best, and tells strangers of a service that is meant for the site's own users.",
+		Reference: "RFC 6120 §3.2.4",
+		Remedy:    "Remove the SRV records of the component's domain, or let the domain federate.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  domain  example.org
+  tls     required
+  auth    external
+  peer branch.example
+}
+component irc of chat {
+  domain irc.published.example  # has an SRV record
+  from   127.0.0.1
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  domain  example.org
+  tls     required
+  auth    external
+  peer branch.example
+}
+component irc of chat {
+  domain irc.internal.example
+  from   127.0.0.1
+}
+`,
+		Run: func(p *Pass) {
+			for _, t := range p.Policy.Components {
+				for _, domain := range t.Domains {
+					own := p.Lock.OwnDomain(domain)
+					if own == nil || len(present(own.Records(lock.Server), own.Records(lock.ServerTLS))) == 0 {
+						continue
+					}
+					federates := false
+					var labels []diag.Label
+					for _, fed := range p.federations {
+						if fed.server == t.Server {
+							federates = federates || fed.speaksFor(domain)
+							labels = append(labels, label(header(fed.decl, fed.decl.Server), "it is not among those that federate here"))
+						}
+					}
+					if federates {
+						continue
+					}
+					labels = append(labels, label(own.Span, "recorded here"))
+					p.Report(p.componentDomain(t, domain), fmt.Sprintf("DNS names a server for %s, which does not federate", domain), labels...)
+				}
+			}
+		},
+	},
+}
+
+// componentDomain is where a component states one of its domains.
+func (p *Pass) componentDomain(t *ir.ComponentTerms, domain string) diag.Span {
+	for _, d := range p.components() {
+		for _, i := range d.Body.Items {
+			for _, w := range i.Domain {
+				if inside(d.Span(), t.Origin.Span) && strings.EqualFold(w.Text, domain) {
+					return w.Span()
+				}
+			}
+		}
+	}
+	return t.Origin.Span
 }
 
 // portLine is where the port of a component is stated or, where it is not,

@@ -44,6 +44,13 @@ const checkLock = `{
     "unsigned.example": {"fallback": true, "addresses": {"unsigned.example": ["203.0.113.52"]}, "dnssec": "insecure"}
   },
   "own": {
+    "irc.published.example": {
+      "srv": [{"service": "_xmpp-server", "target": "chat.published.example", "port": 5269}],
+      "addresses": {"chat.published.example": ["198.51.100.10"]}
+    },
+    "irc.byaddress.example": {"fallback": true, "addresses": {"irc.byaddress.example": ["198.51.100.10"]}},
+    "irc.absent.example": {"srv": [{"service": "_xmpp-server", "target": ".", "port": 0}], "addresses": {}},
+    "txt.example": {"fallback": true, "addresses": {"txt.example": []}, "xmppconnect": true},
     "direct.example": {
       "srv": [{"service": "_xmpp-client", "target": "chat.direct.example", "port": 5223}],
       "fallback": true,

@@ -114,6 +114,49 @@ web of chat {
 		},
 	},
 	{
+		Code:      "alt-txt",
+		Severity:  diag.Warning,
+		Title:     "DNS still has the _xmppconnect records",
+		Why:       "They said where BOSH and WebSocket are, and were removed from the standard: whoever forges an answer sends clients that still look there to a server of his own, with a certificate that fits.",
+		Reference: "XEP-0156 §4",
+		Remedy:    "Remove the TXT records, serve host-meta over https, and run `xfwc lock --refresh`.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat {
+  software prosody 0.12
+  domain   example.org, txt.example  # txt.example has the record
+  address  198.51.100.10
+}
+point box { role host of chat  interface eth0 faces internet  nftables }
+clients of chat {
+  from     any
+  starttls required
+` + clientCaps + `}
+`,
+		Good: `policy "p" { profile baseline }
+server chat {
+  software prosody 0.12
+  domain   example.org
+  address  198.51.100.10
+}
+point box { role host of chat  interface eth0 faces internet  nftables }
+clients of chat {
+  from     any
+  starttls required
+` + clientCaps + `}
+`,
+		Run: func(p *Pass) {
+			for _, s := range p.Policy.Servers {
+				for _, own := range p.ownRecords(s) {
+					if own.Connect {
+						p.Report(p.domainPlace(s, own.Domain), fmt.Sprintf("_xmppconnect.%s still says where web clients connect", own.Domain), label(own.Span, "recorded here"))
+					}
+				}
+			}
+		},
+	},
+	{
 		Code:      "upload-http",
 		Severity:  diag.Error,
 		Title:     "files are uploaded and fetched without TLS",

@@ -57,22 +57,28 @@ func PeersToResolve(files []*lang.File) []PeerName {
 	return peers
 }
 
-// OwnDomains lists the domains of the servers of a policy, in its order, each
-// once.
+// OwnDomains lists the domains of the servers of a policy and of their
+// components, in its order, each once.
 func OwnDomains(files []*lang.File) []PeerName {
 	var domains []PeerName
 	seen := map[string]bool{}
 	for _, f := range files {
 		for _, d := range f.Decls {
-			if d.Server == nil {
-				continue
+			var words []*lang.Word
+			switch {
+			case d.Server != nil:
+				for _, item := range d.Server.Body.Items {
+					words = append(words, item.Domain...)
+				}
+			case d.Component != nil:
+				for _, item := range d.Component.Body.Items {
+					words = append(words, item.Domain...)
+				}
 			}
-			for _, item := range d.Server.Body.Items {
-				for _, w := range item.Domain {
-					if domain := domainOf(w); !seen[domain] {
-						seen[domain] = true
-						domains = append(domains, PeerName{Domain: domain, Span: w.Span(), Compared: true, Own: true})
-					}
+			for _, w := range words {
+				if domain := domainOf(w); !seen[domain] {
+					seen[domain] = true
+					domains = append(domains, PeerName{Domain: domain, Span: w.Span(), Compared: true, Own: true})
 				}
 			}
 		}
@@ -283,7 +289,15 @@ func (l *lookup) own(ctx context.Context, p *lock.Peer) error {
 		}
 		p.SRV = append(p.SRV, srv...)
 	}
-	_, err := l.hosts(ctx, p)
+	txt, err := l.ask(ctx, "_xmppconnect."+p.Domain, dns.TypeTXT)
+	if err != nil {
+		return err
+	}
+	// Other records are there where a zone has a wildcard.
+	p.Connect = slices.ContainsFunc(txt, func(rr dns.RR) bool {
+		return strings.Contains(strings.Join(rr.(*dns.TXT).Txt, ""), "_xmpp-client-")
+	})
+	_, err = l.hosts(ctx, p)
 	p.DNSSEC = l.dnssec()
 	return err
 }

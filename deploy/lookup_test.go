@@ -267,6 +267,8 @@ func TestResolveOwn(t *testing.T) {
 _xmpp-client._tcp.small.example.  60 IN SRV 5 5 5222 chat.small.example.
 _xmpps-client._tcp.small.example. 60 IN SRV 5 5 5223 chat.small.example.
 chat.small.example. 60 IN A 203.0.113.73
+_xmppconnect.small.example.   60 IN TXT "_xmpp-client-xbosh=" "http://small.example/http-bind"
+_xmppconnect.nowhere.example. 60 IN TXT "v=spf1 -all"
 `)
 	var names []PeerName
 	for _, d := range []string{"small.example", "absent.example", "nowhere.example", "silent.example"} {
@@ -301,6 +303,7 @@ chat.small.example. 60 IN A 203.0.113.73
         "chat.small.example": ["203.0.113.73"],
         "small.example": ["203.0.113.70"]
       },
+      "xmppconnect": true,
       "dnssec": "unknown"
     }
   },
@@ -323,6 +326,7 @@ func TestPeersToResolve(t *testing.T) {
 	src := `policy "p" { owner "o@example" }
 server chat { software prosody 13.0  domain a.example, muc.a.example  address 192.0.2.1 }
 server old { software prosody 13.0  domain A.example  address 192.0.2.2 }
+component irc of chat { domain irc.a.example  from 127.0.0.1 }
 federation of chat {
   default deny
   peer stated.example { address 203.0.113.1 }
@@ -341,7 +345,7 @@ federation of chat {
 	for _, p := range OwnDomains([]*lang.File{f}) {
 		got = append(got, fmt.Sprintf("%d %s", p.Span.Start.Line, p.Domain))
 	}
-	want := []string{"6 stated.example true", "7 branch.example false", "8 plain.example false", "2 a.example", "2 muc.a.example"}
+	want := []string{"7 stated.example true", "8 branch.example false", "9 plain.example false", "2 a.example", "2 muc.a.example", "4 irc.a.example"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -45,7 +45,8 @@
 //
 // "own" is the same about the domains of the policy's own servers, with the
 // records of clients besides. Checks compare it with the policy; nothing is
-// compiled from it.
+// compiled from it. "xmppconnect" is true where a domain still has the TXT
+// records that XEP-0156 section 4 warns of.
 //
 // "dnssec" is what a validating resolver said of the answers: secure,
 // insecure, bogus, or unknown where none was asked (RFC 4035 section 4.3).

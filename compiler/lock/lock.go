@@ -51,8 +51,11 @@ type Peer struct {
 	// itself if it has addresses, and the port is FallbackPort.
 	Fallback bool
 	Hosts    []Host // sorted by target
-	DNSSEC   string // "secure", "insecure", "bogus" or "unknown"
-	Span     diag.Span
+	// Connect is set for an own domain that still has the TXT records of
+	// _xmppconnect, which XEP-0156 has removed as insecure.
+	Connect bool
+	DNSSEC  string // "secure", "insecure", "bogus" or "unknown"
+	Span    diag.Span
 }
 
 // SRV is one service record (RFC 2782).
@@ -295,6 +298,9 @@ func domains(b *bytes.Buffer, ps []*Peer) {
 			}
 			b.WriteString("]")
 		})
+		if p.Connect {
+			b.WriteString(",\n      \"xmppconnect\": true")
+		}
 		b.WriteString(",\n      \"dnssec\": ")
 		str(b, p.DNSSEC)
 		b.WriteString("\n    }")

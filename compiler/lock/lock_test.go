@@ -90,6 +90,7 @@ const ownLock = `{
         "chat.example.org": ["198.51.100.10"],
         "example.org": ["198.51.100.9"]
       },
+      "xmppconnect": true,
       "dnssec": "secure"
     }
   },
@@ -109,15 +110,18 @@ func TestOwn(t *testing.T) {
 	if got := p.Records(ClientTLS); len(got) != 2 || got[0].Port != 443 || p.Records(ServerTLS) != nil {
 		t.Errorf("records %v", got)
 	}
+	if !p.Connect {
+		t.Error("the TXT record is lost")
+	}
 	if got := p.AddressesOf("chat.example.org"); len(got) != 1 || p.AddressesOf("elsewhere.example.org") != nil {
 		t.Errorf("addresses %v", got)
 	}
 	if got := f.Format(); string(got) != ownLock {
 		t.Errorf("Format gives\n%s", got)
 	}
-	// A peer has no records for clients.
+	// A peer has no records for clients, of either kind.
 	_, found = Parse("xfwc.lock", []byte(strings.Replace(ownLock, "\"peers\": {},\n  \"own\"", `"peers"`, 1)))
-	if len(found) != 3 {
+	if len(found) != 4 {
 		t.Errorf("findings: %v", found)
 	}
 }

@@ -297,6 +297,14 @@ func (r *reader) peer(m member, own bool) *Peer {
 				r.at(v, "fallback of %s has to be true or false", what)
 			}
 			p.Fallback = v.flag
+		case "xmppconnect":
+			if !own {
+				return false
+			}
+			if v.kind != 'b' {
+				r.at(v, "xmppconnect of %s has to be true or false", what)
+			}
+			p.Connect = v.flag
 		case "addresses":
 			r.entries(v, "addresses of "+what, func(m member) { r.host(p, m) })
 		case "dnssec":
