@@ -28,6 +28,9 @@ type Input struct {
 	ReadFeed func(path string) ([]byte, error)
 	// Date is today as YYYY-MM-DD, by which waivers expire; "" judges no dates.
 	Date string
+	// Profile is the profile of checks to judge by in place of the policy's own;
+	// "" is the policy's.
+	Profile string
 }
 
 // Output is what a compile gives: the policy as far as it was understood, and

@@ -115,13 +115,13 @@ var listenerRows = []listenerRow{
 	{"mongooseim", "", "", "cluster", "tcp/4369", "any", "clear", "Erlang port mapper (epmd); MongooseIM manual, Cluster configuration"},
 
 	// Metronome 4. It shares Prosody's ancestry, and neither its loopback for
-	// components nor the one for HTTP.
-	{"metronome", "", "", "clients", "tcp/5222", "any", "starttls-required", "Metronome mod_c2s: default_port; c2s_require_encryption is true"},
-	{"metronome", "", "", "federation", "tcp/5269", "any", "starttls-required", "Metronome mod_s2s: default_port; s2s_require_encryption is true"},
-	{"metronome", "", "", "component", "tcp/5347", "any off", "clear", "Metronome mod_component: default_port, no private service, open once a component is defined"},
-	{"metronome", "", "", "http", "tcp/5280", "any off", "clear", "Metronome mod_http: default_port, open once a module serves HTTP"},
-	{"metronome", "", "", "https", "tcp/5281", "any off", "tls", "Metronome mod_http: default_port, open once a module serves HTTP"},
-	{"metronome", "", "", "proxy65", "tcp/5000", "any off", "clear", "Metronome mod_proxy65: default_port, open once the component is defined"},
+	// components nor the one for HTTP. It listens on IPv6 with use_ipv6 only.
+	{"metronome", "", "", "clients", "tcp/5222", "v4", "starttls-required", "Metronome mod_c2s: default_port; c2s_require_encryption is true"},
+	{"metronome", "", "", "federation", "tcp/5269", "v4", "starttls-required", "Metronome mod_s2s: default_port; s2s_require_encryption is true"},
+	{"metronome", "", "", "component", "tcp/5347", "v4 off", "clear", "Metronome mod_component: default_port, no private service, open once a component is defined"},
+	{"metronome", "", "", "http", "tcp/5280", "v4 off", "clear", "Metronome mod_http: default_port, open once a module serves HTTP"},
+	{"metronome", "", "", "https", "tcp/5281", "v4 off", "tls", "Metronome mod_http: default_port, open once a module serves HTTP"},
+	{"metronome", "", "", "proxy65", "tcp/5000", "v4 off", "clear", "Metronome mod_proxy65: default_port, open once the component is defined"},
 	{"metronome", "", "", "admin", "tcp/5582", "loopback off", "clear", "Metronome mod_admin_telnet: default_port, a private service"},
 }
 
@@ -154,6 +154,39 @@ func KnownVersions(software string) (first, last string, ok bool) {
 		return "", "", false
 	}
 	return softwareRanges[i].first, softwareRanges[i].last, true
+}
+
+// Versions are the versions of a product at which anything that is known of it
+// changes, with the first and the last one known, oldest first.
+func Versions(software string) []string {
+	first, last, ok := KnownVersions(software)
+	if !ok {
+		return nil
+	}
+	versions := []string{first, last}
+	change := func(of string, at ...string) {
+		for _, v := range at {
+			if of == software && v != "" && mustVersion(first).less(mustVersion(v)) && !mustVersion(last).less(mustVersion(v)) {
+				versions = append(versions, v)
+			}
+		}
+	}
+	for _, r := range listenerRows {
+		change(r.software, r.since, r.until)
+	}
+	for _, r := range settingRows {
+		change(r.software, r.since, r.until)
+	}
+	slices.SortFunc(versions, func(a, b string) int {
+		switch va, vb := mustVersion(a), mustVersion(b); {
+		case va.less(vb):
+			return -1
+		case vb.less(va):
+			return 1
+		}
+		return 0
+	})
+	return slices.Compact(versions)
 }
 
 // Defaults returns what the version of the product opens by default, sorted by

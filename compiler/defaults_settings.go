@@ -341,7 +341,7 @@ var settingRows = []settingRow{
 	{"metronome", "", "", "component-check-from", "validate_from_addresses", "on", "", "", "mod_component: validate_from_addresses"},
 	{"metronome", "", "", "component-secret", "component_secret", "none", "", "", "mod_component: component_secret; without one nothing connects"},
 	{"metronome", "", "", "compression", "compression", "off", "", "", "metronome.cfg.lua.dist has compression commented out"},
-	{"metronome", "", "", "http-bind", "http_interfaces", "any", "", "", "mod_http: no private service; core/portmanager.lua"},
+	{"metronome", "", "", "http-bind", "http_interfaces", "v4", "", "", "mod_http: no private service; core/portmanager.lua"},
 	{"metronome", "", "", "http-cors", "cross_domain_bosh", "off", "", "", "mod_bosh: cross_domain_bosh"},
 	{"metronome", "", "", "ipv6", "use_ipv6", "off", "", "", "core/portmanager.lua: use_ipv6"},
 	{"metronome", "", "", "negotiation", "c2s_timeout", "unlimited", "", "", "mod_c2s: c2s_timeout has no default"},

@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 		{"mongooseim", "6.2.1", "metrics", ""},
 		{"mongooseim", "6.3", "metrics", "tcp/9091 clear v4"},
 		{"mongooseim", "6.3.0", "admin", "tcp/5541 clear v4, tcp/5551 clear loopback, tcp/8088 clear loopback"},
-		{"metronome", "4.0.5", "component", "tcp/5347 clear any off"},
+		{"metronome", "4.0.5", "component", "tcp/5347 clear v4 off"},
 		{"openfire", "5.0", "component", "tcp/5275 clear any"},
 		{"openfire", "5.1.1", "admin", "tcp/9090 clear any, tcp/9091 tls any"},
 	}
@@ -90,7 +90,7 @@ func TestListenerRows(t *testing.T) {
 		}
 	}
 	for _, s := range softwareRanges {
-		for _, version := range rowVersions(s) {
+		for _, version := range Versions(s.name) {
 			ls, ok := Defaults(s.name, version)
 			if !ok {
 				t.Fatalf("%s %s is not known", s.name, version)
@@ -111,20 +111,6 @@ func TestListenerRows(t *testing.T) {
 			}
 		}
 	}
-}
-
-// rowVersions are the versions at which the rows of a product change, with the
-// first and the last one known.
-func rowVersions(s softwareRange) []string {
-	versions := []string{s.first, s.last}
-	for _, r := range listenerRows {
-		for _, v := range []string{r.since, r.until} {
-			if r.software == s.name && v != "" && !slices.Contains(versions, v) {
-				versions = append(versions, v)
-			}
-		}
-	}
-	return versions
 }
 
 func TestVersionOrder(t *testing.T) {

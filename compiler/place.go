@@ -753,6 +753,12 @@ var bogonPrefixes = []string{
 	"fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
 }
 
+// Bogon reports whether no packet from the address has any business on the
+// internet.
+func Bogon(a netip.Addr) bool {
+	return slices.ContainsFunc(bogonPrefixes, func(s string) bool { return netip.MustParsePrefix(s).Contains(a) })
+}
+
 // bogonSet is what the point's internet-facing interfaces refuse as a source:
 // bogons, and the networks behind its other interfaces (BCP 38, BCP 84). Named
 // networks that no other interface faces are taken out: the policy knows them,

@@ -196,9 +196,7 @@ func (s *state) resolvePolicy() {
 		start := diag.Pos{Filename: s.in.Files[0].Name, Line: 1, Column: 1}
 		s.addRemedy("value-missing", diag.Span{Start: start, End: start}, "the policy has no name", `Start the file with policy "example.org" { … }.`)
 	}
-	if s.p.Profile == "" {
-		s.p.Profile = "baseline"
-	}
+	s.p.Profile = cmp.Or(s.in.Profile, s.p.Profile, "baseline")
 }
 
 // oneOf reads a word that has to be one of a few; otherwise it reports it and

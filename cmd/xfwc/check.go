@@ -26,13 +26,14 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 	}
 	format := formatFlag(cmd, "sarif", "junit", "github")
 	failLevel := choiceFlag(cmd, "fail-level", "the least severity that fails", "error", "warning", "info")
+	profile := choiceFlag(cmd, "profile", "the profile of checks, in place of the policy's own", "", "baseline", "strict")
 	date := cmd.Flags().String("date", "", "the day on which dates are judged: of waivers, statements and feeds, YYYY-MM-DD (default today)")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		day, err := s.day(*date)
 		if err != nil {
 			return err
 		}
-		src, err := compile(args[0], day)
+		src, err := compile(args[0], day, profile.value)
 		if err != nil {
 			return err
 		}

@@ -89,7 +89,7 @@ when there is something to mend.`,
 func mend(path string, texts map[string][]byte) (mended map[string][]byte, made []diag.Finding, err error) {
 	mended, made = compiler.Mend(texts, func(texts map[string][]byte) []diag.Finding {
 		disk := lang.OS()
-		src, failed := compileFrom(path, "", lang.Source{Glob: disk.Glob, Read: func(name string) ([]byte, error) {
+		src, failed := compileFrom(path, "", "", lang.Source{Glob: disk.Glob, Read: func(name string) ([]byte, error) {
 			if text, ok := texts[name]; ok {
 				return text, nil
 			}

@@ -62,18 +62,21 @@ func read(path string, from lang.Source) (*source, error) {
 }
 
 // compile reads a policy and makes its meaning. date is for waivers that
-// expire, YYYY-MM-DD; "" judges none. Where the policy has errors the findings are
-// all of them, and the policy cannot be used.
-func compile(path, date string) (*source, error) { return compileFrom(path, date, lang.OS()) }
+// expire, YYYY-MM-DD; "" judges none. profile is in place of the policy's own; ""
+// is that one. Where the policy has errors the findings are all of them, and the
+// policy cannot be used.
+func compile(path, date, profile string) (*source, error) {
+	return compileFrom(path, date, profile, lang.OS())
+}
 
 // compileFrom is compile for policy files that are elsewhere.
-func compileFrom(path, date string, from lang.Source) (*source, error) {
+func compileFrom(path, date, profile string, from lang.Source) (*source, error) {
 	src, err := read(path, from)
 	if err != nil {
 		return nil, err
 	}
 	out := compiler.Compile(compiler.Input{
-		Files: src.files, Problems: src.findings, Lock: src.lock, ReadFeed: os.ReadFile, Date: date,
+		Files: src.files, Problems: src.findings, Lock: src.lock, ReadFeed: os.ReadFile, Date: date, Profile: profile,
 	})
 	src.policy = out.Policy
 	src.findings = append(src.findings, out.Findings...)
@@ -103,7 +106,7 @@ func (s *session) loadToAsk(path string) (*source, error) {
 // loadUnless compiles a policy and refuses it for its errors, apart from those
 // that are passed over.
 func (s *session) loadUnless(path string, passOver func(diag.Finding) bool) (*source, error) {
-	src, err := compile(path, "")
+	src, err := compile(path, "", "")
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ func main() {
 		env:         os.Getenv,
 		now:         time.Now,
 		hostname:    os.Hostname,
+		host:        thisHost(),
 		inTerminal:  isTerminal(os.Stdin),
 		outTerminal: isTerminal(os.Stdout),
 		errTerminal: isTerminal(os.Stderr),

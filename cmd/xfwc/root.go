@@ -23,6 +23,7 @@ type world struct {
 	env      func(string) string
 	now      func() time.Time
 	hostname func() (string, error)
+	host     host // what init looks at
 	// inTerminal and its neighbours say whether a person is at the other end.
 	inTerminal, outTerminal, errTerminal bool
 }
@@ -167,19 +168,25 @@ func (s *session) note(format string, args ...any) {
 	fmt.Fprintf(s.err, "xfwc: "+format+"\n", args...)
 }
 
-// choice is a flag that takes one of a few words.
+// choice is a flag that takes one of a few words. Where "" is among them, it is
+// what the flag has when it is not given, and not to be written.
 type choice struct {
 	value   string
 	allowed []string
 }
 
+// words are those that can be written.
+func (c *choice) words() []string {
+	return slices.DeleteFunc(slices.Clone(c.allowed), func(w string) bool { return w == "" })
+}
+
 func (c *choice) String() string { return c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c *choice) Type() string   { return strings.Join(c.words(), "|") }
 
 // Set refuses a word that is not on the list.
 func (c *choice) Set(v string) error {
-	if !slices.Contains(c.allowed, v) {
-		return fmt.Errorf("must be one of %s", strings.Join(c.allowed, ", "))
+	if words := c.words(); !slices.Contains(words, v) {
+		return fmt.Errorf("must be one of %s", strings.Join(words, ", "))
 	}
 	c.value = v
 	return nil
@@ -191,7 +198,7 @@ func choiceFlag(cmd *cobra.Command, name, usage string, allowed ...string) *choi
 	c := &choice{value: allowed[0], allowed: allowed}
 	cmd.Flags().Var(c, name, usage)
 	// The only error is a flag that does not exist, and it was added above.
-	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.words(), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
