@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -201,6 +202,7 @@ func (f *facts) policy() string {
 		line("interface %s faces %s", o.name, o.network)
 	}
 	line("nftables")
+	line("%s", f.software)
 	line("}")
 	line("")
 	f.clients(line)
@@ -242,6 +244,11 @@ func (f *facts) clients(line func(string, ...any)) {
 	line("limit connections 5000 global")
 	line("limit attempts 30/minute burst 10 per source")
 	line("limit attempts 200/second burst 400 global")
+	line("# These the server alone can hold.")
+	f.bound(line, "limit negotiation 60s", "negotiation", 60)
+	f.stanzas(line, "stanza-size-c2s", 256<<10)
+	f.must(line, "limit bandwidth 10kB/second burst 100kB per stream", "shaper-c2s", 10000)
+	f.bound(line, "limit resources 10 per account", "resources", 10)
 	line("}")
 	line("")
 }
@@ -257,6 +264,7 @@ func (f *facts) federation(line func(string, ...any)) {
 	line("limit connections 1000 global")
 	line("limit attempts 60/minute burst 30 per source")
 	line("limit attempts 100/second burst 200 global")
+	f.stanzas(line, "stanza-size-s2s", 512<<10)
 	line("}")
 	line("")
 }
@@ -270,6 +278,50 @@ func (f *facts) agree(line func(string, ...any), key, want, what string) {
 	}
 	line("%s", lang.Comment(fmt.Sprintf("CHANGE: let %s %s; by default it has %s (%s).", f.software, what, s.Upstream(), s.Option)))
 }
+
+// stanzas limits the size of stanzas to what the server takes by default, where
+// that is in whole KiB and not smaller than RFC 6120 section 13.12 allows, and
+// before a login to less.
+func (f *facts) stanzas(line func(string, ...any), key string, otherwise uint64) {
+	s, ok := compiler.SettingOf(f.software, f.version, key)
+	if !ok || !settable(s) {
+		return
+	}
+	size := otherwise
+	if n, err := strconv.ParseUint(s.Upstream(), 10, 32); err == nil && n > 10000 && n%1024 == 0 {
+		size = n
+	}
+	f.must(line, "limit stanza 16KiB before auth", "preauth-size", 16<<10)
+	f.bound(line, fmt.Sprintf("limit stanza %dKiB after auth", size>>10), key, size)
+}
+
+// must writes a limit that best practice asks for, also where the server has no
+// option for it: something in front of it then has to hold it.
+func (f *facts) must(line func(string, ...any), limit, key string, most uint64) {
+	if s, ok := compiler.SettingOf(f.software, f.version, key); ok && settable(s) {
+		f.bound(line, limit, key, most)
+		return
+	}
+	line("%s %s", limit, lang.Comment("CHANGE: "+f.software+" "+f.version+" has no option for it that is known here"))
+}
+
+// bound writes a limit that only the server can hold, with the option to set
+// where its default is larger, or is none. Without such an option the limit
+// would be a promise that nobody keeps.
+func (f *facts) bound(line func(string, ...any), limit, key string, most uint64) {
+	s, ok := compiler.SettingOf(f.software, f.version, key)
+	if !ok || !settable(s) {
+		return
+	}
+	amount, _, _ := strings.Cut(s.Upstream(), "/")
+	if n, err := strconv.ParseUint(amount, 10, 64); err != nil || n > most {
+		limit += " " + lang.Comment(fmt.Sprintf("CHANGE: set %s; by default it is %s", s.Option, s.Upstream()))
+	}
+	line("%s", limit)
+}
+
+// settable reports whether there is an option.
+func settable(s compiler.Setting) bool { return s.Option != "none" && s.Option != compiler.Unknown }
 
 // tests are what the policy expects of itself: that the service is reached, and
 // what the software opens besides is not.
