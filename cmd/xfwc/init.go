@@ -240,6 +240,13 @@ func (f *facts) clients(line func(string, ...any)) {
 	line("from any")
 	line("starttls required")
 	line("direct-tls port %d%s", f.directTLS(), map[bool]string{true: "", false: " # CHANGE: open it in the server's configuration too"}[f.listens("clients-tls")])
+	f.setting(line, "tls 1.2", "tls-min", "1.2", "1.3")
+	f.setting(line, "compression off", "compression", "off", "none")
+	if s, ok := compiler.SettingOf(f.software, f.version, "registration"); ok && s.Upstream() == "invite" {
+		line("registration invite")
+	} else {
+		f.setting(line, "registration closed", "registration", "off", "loopback")
+	}
 	line("limit connections 20 per source")
 	line("limit connections 5000 global")
 	line("limit attempts 30/minute burst 10 per source")
@@ -277,6 +284,15 @@ func (f *facts) agree(line func(string, ...any), key, want, what string) {
 		return
 	}
 	line("%s", lang.Comment(fmt.Sprintf("CHANGE: let %s %s; by default it has %s (%s).", f.software, what, s.Upstream(), s.Option)))
+}
+
+// setting writes a line that the server's configuration has to agree with, and
+// says which option to set where its default is another one.
+func (f *facts) setting(line func(string, ...any), text, key string, good ...string) {
+	if s, ok := compiler.SettingOf(f.software, f.version, key); ok && !slices.Contains(good, s.Upstream()) {
+		text += " " + lang.Comment(fmt.Sprintf("CHANGE: set %s; by default it is %s", s.Option, s.Upstream()))
+	}
+	line("%s", text)
 }
 
 // stanzas limits the size of stanzas to what the server takes by default, where
