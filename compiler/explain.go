@@ -367,6 +367,9 @@ func portsOf(p *ir.Policy, t *ir.Test) []uint16 {
 	for _, g := range p.Guards {
 		for _, s := range g.Services {
 			add(s.Ports)
+			for _, e := range s.Entries {
+				add(e.Match.DstPorts)
+			}
 		}
 		for _, e := range g.Confine {
 			add(e.Match.DstPorts)

@@ -80,6 +80,11 @@ func (pl *placing) guards() []*ir.Guard {
 
 	pl.names = map[string]bool{}
 	in.Services = pl.inbound(self)
+	if pl.pt.Role == ir.Gateway {
+		for _, m := range pl.behind() {
+			in.Services = append(in.Services, pl.egress(m, nil)...)
+		}
+	}
 	in.Confine = pl.confineIn(self, false)
 
 	pl.names = map[string]bool{}
@@ -253,6 +258,8 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 	var denies []*ir.Flow
 	for _, f := range pl.p.Flows {
 		switch {
+		case f.Kind == ir.Egress:
+			// What a server calls is judged where it calls.
 		case f.Verdict == ir.Deny:
 			if reaches(f, m) {
 				denies = append(denies, f)
@@ -295,6 +302,7 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 			if pl.bogons != nil && admitsAny(cl.flows) {
 				s.Entries = append(s.Entries, pl.bogonEntry())
 			}
+			s.Entries = append(s.Entries, pl.uncalled(m, cl.ports)...)
 			for _, f := range cl.flows {
 				pl.held[f] = true
 				s.Entries = append(s.Entries, pl.allowEntries(f)...)
@@ -451,12 +459,8 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		guarded = append(guarded, ir.PortSpan{Proto: ir.TCP, From: 5269, To: 5269}) // RFC 6120 section 14.7
 	}
 	var allows []claim
-	var denies []*ir.Flow
 	for _, f := range pl.p.Flows {
-		switch {
-		case f.Verdict == ir.Deny && len(f.Ports) == 0 && f.From.Set != nil:
-			denies = append(denies, f)
-		case f.Verdict == ir.Allow && f.Outbound && m.server != nil && f.Server == m.server:
+		if f.Verdict == ir.Allow && f.Outbound && f.Kind != ir.Egress && m.server != nil && f.Server == m.server {
 			// A peer may have moved to 80 or 443 by SRV. Judging those ports would
 			// cut the machine's ordinary web traffic, so they are left untouched.
 			pl.held[f] = true
@@ -473,13 +477,15 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		// An allow statement may name the machine as a source of another's service:
 		// it opens that also among the ports that are judged here.
 		named := f.Kind == ir.Access && f.Verdict == ir.Allow && !f.To.Any && f.From.Set != nil
-		if named && overlaps(f.From.Set, m.set) && !overlaps(f.To.Set, m.set) {
+		called := f.Kind == ir.Egress && f.Verdict == ir.Allow && m.server != nil && f.Server == m.server
+		if named && overlaps(f.From.Set, m.set) && !overlaps(f.To.Set, m.set) || called {
 			if ports := without(f.Ports, without(f.Ports, guarded)); len(ports) > 0 {
 				allows = append(allows, claim{f, ports})
 			}
 		}
 	}
 	var services []*ir.ServiceGuard
+	denied := pl.deniedOut()
 	for _, cl := range classes(guarded, allows, nil) {
 		s := &ir.ServiceGuard{Ports: cl.ports}
 		if !m.hostwide {
@@ -489,22 +495,9 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		if len(cl.flows) > 0 {
 			s.Name = pl.serviceName(className(cl.flows))
 			origin = leading(cl.flows).Block
-			for _, f := range denies {
-				s.Entries = append(s.Entries, &ir.Entry{
-					ID: f.ID + "-out", Match: ir.Match{Dst: f.From.Set}, Verdict: ir.Deny, Log: true, Flow: f, Origin: f.Origin,
-				})
-			}
-			for _, f := range cl.flows {
-				e := &ir.Entry{ID: f.ID, Verdict: ir.Allow, Limits: f.Limits, Flow: f, Origin: f.Origin}
-				e.Match.Dst = f.To.Set
-				if f.Kind == ir.Access {
-					e.ID, e.Match.Src = f.ID+"-out", f.From.Set
-				}
-				if !m.hostwide {
-					e.Match.Iif = pl.facing(m.set)
-				}
-				s.Entries = append(s.Entries, e)
-			}
+			s.Entries = append(s.Entries, pl.callDenies(m.server, cl.ports, nil)...)
+			s.Entries = append(s.Entries, denied...)
+			s.Entries = append(s.Entries, pl.callEntries(m, cl.flows)...)
 		} else {
 			s.Name = pl.serviceName("closed_" + m.label + "_out")
 		}
@@ -514,6 +507,7 @@ func (pl *placing) outbound(m machine) []*ir.ServiceGuard {
 		}
 		services = append(services, s)
 	}
+	services = append(services, pl.egress(m, guarded)...)
 	if m.hostwide {
 		services = append(services, pl.legsOut(guarded)...)
 		if s := pl.mdnsOut(); s != nil {
@@ -568,13 +562,14 @@ func (pl *placing) legsOut(own []ir.PortSpan) []*ir.ServiceGuard {
 			case f.Verdict == ir.Deny:
 				denies = append(denies, f)
 			case !f.To.Any:
-				allows = append(allows, claim{f, without(f.Ports, own)})
+				allows = append(allows, claim{f, without(pl.callable(f), own)})
 				starts = starts || mine
 			}
 		}
 		if !starts {
 			continue
 		}
+		allows = append(allows, pl.calledHere(there, allows)...)
 		var guarded []ir.PortSpan
 		for _, l := range srv.Listeners {
 			guarded = append(guarded, l.Port)
@@ -594,6 +589,7 @@ func (pl *placing) legsOut(own []ir.PortSpan) []*ir.ServiceGuard {
 			} else {
 				s.Name = pl.serviceName("closed_" + srv.Name + "_out")
 			}
+			s.Entries = append(s.Entries, pl.callDenies(pl.pt.Server, cl.ports, srv.Set)...)
 			for _, f := range cl.denies {
 				pl.held[f] = true
 				s.Entries = append(s.Entries, &ir.Entry{ID: f.ID + "-out", Match: ir.Match{Src: f.From.Set},
@@ -601,8 +597,11 @@ func (pl *placing) legsOut(own []ir.PortSpan) []*ir.ServiceGuard {
 			}
 			for _, f := range cl.flows {
 				pl.held[f] = true
-				s.Entries = append(s.Entries, &ir.Entry{ID: f.ID + "-out", Match: ir.Match{Src: f.From.Set},
-					Verdict: ir.Allow, Flow: f, Origin: f.Origin})
+				e := &ir.Entry{ID: f.ID + "-out", Match: ir.Match{Src: f.From.Set}, Verdict: ir.Allow, Flow: f, Origin: f.Origin}
+				if f.Kind == ir.Egress {
+					e.Match.Dst = f.To.Set // which may be wider than the server, or narrower
+				}
+				s.Entries = append(s.Entries, e)
 			}
 			s.Rest = rest(s.Name, origin)
 			services = append(services, s)
@@ -782,7 +781,7 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 	for _, n := range pl.p.Networks {
 		// A network that is only ever refused need not come from anywhere.
 		refused := slices.ContainsFunc(pl.p.Flows, func(f *ir.Flow) bool {
-			return f.Verdict == ir.Deny && f.From.Set != nil && n.Set.Within(f.From.Set)
+			return f.Verdict == ir.Deny && f.Kind != ir.Egress && f.From.Set != nil && n.Set.Within(f.From.Set)
 		})
 		if !refused {
 			remove(n.Set)
@@ -795,7 +794,7 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 		remove(pt.Set)
 	}
 	for _, f := range pl.p.Flows {
-		if f.Verdict == ir.Allow && f.Kind != ir.Serverless {
+		if f.Verdict == ir.Allow && f.Kind != ir.Serverless && f.Kind != ir.Egress {
 			remove(f.From.Set)
 			remove(f.To.Set)
 		}

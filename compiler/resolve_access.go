@@ -265,7 +265,10 @@ func (s *state) resolveLegs() {
 		}
 		if len(direct) > 0 {
 			reason := "TLS comes first on this port (XEP-0368)."
-			if f.Ports[0].Proto == ir.UDP {
+			switch {
+			case f.Kind == ir.Admin:
+				reason = "The policy states tls required."
+			case f.Ports[0].Proto == ir.UDP:
 				reason = "QUIC has no clear form (XEP-0467)."
 			}
 			s.leg(f, direct, ir.TLS, reason)
@@ -304,8 +307,54 @@ func (s *state) resolveLegs() {
 			} else {
 				s.leg(f, rest, ir.Clear, "Serverless streams are clear unless both sides negotiate TLS (XEP-0174 section 13.1).")
 			}
+		case ir.Media:
+			s.mediaLegs(f, rest)
+		case ir.Cluster:
+			s.leg(f, rest, ir.Clear, "Nodes of a cluster speak to each other in clear, unless they were told otherwise.")
+		case ir.Egress:
+			s.egressLegs(f, rest)
 		default:
 			s.accessLegs(f, rest)
+		}
+	}
+}
+
+// mediaLegs goes by what the ports are for.
+func (s *state) mediaLegs(f *ir.Flow, ports []ir.PortSpan) {
+	for _, t := range s.p.Media {
+		switch {
+		case t.Server != f.Server:
+		case t.Proxy65 && slices.Contains(ports, tcpPort(t.Proxy65Port)):
+			s.leg(f, ports, ir.Clear, "SOCKS5 bytestreams have no encryption (XEP-0065 section 11.1).")
+		case t.STUN && slices.Contains(ports, udpPort(t.STUNPort)):
+			s.leg(f, ports, ir.Clear, "STUN and TURN are clear on this port (RFC 8489 section 6.2).")
+		default:
+			s.leg(f, ports, ir.TLS, "A relay passes on what the two ends of a call have encrypted (RFC 8827 section 6.5).")
+		}
+	}
+}
+
+// egressLegs goes by what is registered for the ports.
+func (s *state) egressLegs(f *ir.Flow, ports []ir.PortSpan) {
+	registered := map[ir.PortSpan]ir.Visibility{
+		tcpPort(853): ir.TLS, tcpPort(443): ir.TLS, tcpPort(465): ir.TLS, tcpPort(636): ir.TLS,
+		tcpPort(25): ir.StartTLS, tcpPort(587): ir.StartTLS, tcpPort(389): ir.StartTLS,
+	}
+	byKind := map[ir.Visibility][]ir.PortSpan{}
+	for _, p := range ports {
+		v, ok := registered[p]
+		if !ok {
+			v = ir.Clear
+		}
+		byKind[v] = append(byKind[v], p)
+	}
+	for _, v := range []ir.Visibility{ir.Clear, ir.StartTLS, ir.TLS} {
+		if len(byKind[v]) > 0 {
+			s.leg(f, byKind[v], v, map[ir.Visibility]string{
+				ir.Clear:    "Nothing says that this port is encrypted, so it is taken to be clear.",
+				ir.StartTLS: "Clear until STARTTLS succeeds, and to the end where nobody asks for it.",
+				ir.TLS:      "The service is encrypted from the start.",
+			}[v])
 		}
 	}
 }

@@ -19,6 +19,11 @@ func (s *state) resolveFlows() {
 	each(s, func(d *lang.Decl) *lang.FederationDecl { return d.Federation }, s.federation)
 	each(s, func(d *lang.Decl) *lang.ComponentDecl { return d.Component }, s.component)
 	each(s, func(d *lang.Decl) *lang.WebDecl { return d.Web }, s.web)
+	each(s, func(d *lang.Decl) *lang.AnonymousDecl { return d.Anonymous }, s.anonymous) // asks for clients and web
+	each(s, func(d *lang.Decl) *lang.MediaDecl { return d.Media }, s.media)
+	each(s, func(d *lang.Decl) *lang.AdminDecl { return d.Admin }, s.admin)
+	each(s, func(d *lang.Decl) *lang.ClusterDecl { return d.Cluster }, s.cluster)
+	each(s, func(d *lang.Decl) *lang.EgressDecl { return d.Egress }, s.egress)
 	first := once{}
 	each(s, func(d *lang.Decl) *lang.ServerlessDecl { return d.Serverless }, func(d *lang.ServerlessDecl) {
 		if !first.seen(s, "serverless", d) {

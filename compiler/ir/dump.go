@@ -110,6 +110,7 @@ func (p *Policy) Dump() []byte {
 		}
 	}
 	d.statements(p)
+	d.services(p)
 	for _, c := range p.Content {
 		d.line("content %s: then %s  # %s", c.ID, list(ActionNames(c.Actions)), d.origin(c.Origin))
 		for _, all := range c.Any {

@@ -51,6 +51,33 @@ func (d *dump) statements(p *Policy) {
 	}
 }
 
+// services writes the statements about what else a server offers and calls.
+func (d *dump) services(p *Policy) {
+	for _, t := range p.Anonymous {
+		d.terms(t.Origin, t.At, nil, t.Limits, "domains", strings.Join(t.Domains, " "), "from", d.end(t.From), "federation", t.Federation.String(), "storage", t.Storage)
+		for _, l := range t.Limits {
+			d.limit("bound", l)
+		}
+	}
+	for _, t := range p.Media {
+		relay := ""
+		if t.RelayFrom != 0 {
+			relay = fmt.Sprintf("%d-%d", t.RelayFrom, t.RelayTo)
+		}
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "proxy65", number(uint32(t.Proxy65Port)), "stun", number(uint32(t.STUNPort)), "relay", relay,
+			"auth", t.Auth, "private-peers", t.PrivatePeers)
+	}
+	for _, t := range p.Admins {
+		d.terms(t.Origin, t.At, t.Flows, t.Limits, "tls", t.TLS)
+	}
+	for _, t := range p.Clusters {
+		d.terms(t.Origin, t.At, t.Flows, nil, "with", d.end(t.With))
+	}
+	for _, t := range p.Egress {
+		d.terms(t.Origin, t.At, t.Flows, nil, "default", t.Default.String())
+	}
+}
+
 // terms writes one statement: its settings as pairs of name and value, those
 // without a value left out.
 func (d *dump) terms(o Origin, at map[string]diag.Span, flows []*Flow, limits []*Limit, pairs ...string) {

@@ -49,6 +49,7 @@ func (p *Policy) Sanity() []diag.Finding {
 		c.flow(f)
 	}
 	c.statements(p)
+	c.services(p)
 	for _, l := range p.Legs {
 		what := "leg " + l.ID
 		c.check(slices.Contains(p.Flows, l.Flow), l.Origin, "%s is of no flow of the policy", what)
@@ -236,7 +237,7 @@ func (c *sanity) flow(f *Flow) {
 	c.id("a flow", f.ID, f.Origin)
 	c.origin(what, f.Origin)
 	c.check(f.Verdict == Allow || f.Verdict == Deny, f.Origin, "%s has no verdict", what)
-	c.check(slices.Contains([]FlowKind{Clients, Federation, Component, Web, Serverless, Access}, f.Kind), f.Origin, "%s has the kind %q", what, f.Kind)
+	c.check(slices.Contains([]FlowKind{Clients, Federation, Component, Web, Serverless, Access, Media, Admin, Cluster, Egress}, f.Kind), f.Origin, "%s has the kind %q", what, f.Kind)
 	c.check(slices.Contains([]string{"", "required", "optional", "none", "direct"}, f.TLS), f.Origin, "%s has TLS %q", what, f.TLS)
 	c.check(slices.Contains([]string{"", "external", "dialback", "dialback-tls"}, f.Auth), f.Origin, "%s has auth %q", what, f.Auth)
 	c.end(what, f.From, f.Origin)

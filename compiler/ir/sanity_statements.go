@@ -37,6 +37,38 @@ func (c *sanity) statements(p *Policy) {
 	}
 }
 
+// services checks the statements about what else a server offers and calls.
+func (c *sanity) services(p *Policy) {
+	for _, t := range p.Anonymous {
+		c.terms(p, "anonymous", t.Server, t.Origin, t.At, nil, t.Limits)
+		c.end("anonymous", t.From, t.Origin)
+		c.check(len(t.Domains) > 0 && (t.Federation == Allow || t.Federation == Deny), t.Origin, "anonymous of %s is not whole", t.Server.Name)
+	}
+	for _, t := range p.Media {
+		c.terms(p, "media", t.Server, t.Origin, t.At, t.Flows, t.Limits)
+		c.end("media", t.From, t.Origin)
+		c.check(t.Proxy65 == (t.Proxy65Port != 0) && t.STUN == (t.STUNPort != 0) && t.RelayFrom <= t.RelayTo, t.Origin, "media of %s has no port", t.Server.Name)
+		c.check(len(t.Flows) > 0, t.Origin, "media of %s has no flow", t.Server.Name)
+	}
+	for _, t := range p.Admins {
+		c.terms(p, "admin", t.Server, t.Origin, t.At, t.Flows, t.Limits)
+		c.end("admin", t.From, t.Origin)
+		c.check(len(t.Flows) > 0, t.Origin, "admin of %s has no flow", t.Server.Name)
+	}
+	for _, t := range p.Clusters {
+		c.terms(p, "cluster", t.Server, t.Origin, t.At, t.Flows, nil)
+		c.end("cluster", t.With, t.Origin)
+		c.check(len(t.Flows) == 2, t.Origin, "cluster of %s has %d flows", t.Server.Name, len(t.Flows))
+	}
+	for _, t := range p.Egress {
+		c.terms(p, "egress", t.Server, t.Origin, t.At, t.Flows, nil)
+		c.check(t.Default == Allow || t.Default == Deny, t.Origin, "egress of %s has no default", t.Server.Name)
+		for _, f := range t.Flows {
+			c.check(f.Outbound && f.Kind == Egress, t.Origin, "egress of %s has flow %s", t.Server.Name, f.ID)
+		}
+	}
+}
+
 // terms checks what every statement has.
 func (c *sanity) terms(p *Policy, what string, srv *Server, o Origin, at map[string]diag.Span, flows []*Flow, limits []*Limit) {
 	c.origin(what, o)

@@ -6,11 +6,14 @@ package ir
 func (p *Policy) Unseen(pt *Point, engine string) []LedgerEntry {
 	var out []LedgerEntry
 	done := map[*Limit]bool{} // the flows of a statement share its limits
+	answer := func(intent, reason string, o Origin) {
+		out = append(out, LedgerEntry{Point: pt.Name, Engine: engine, Intent: intent, Exact: None, Reason: reason, Origin: o})
+	}
 	limits := func(ls []*Limit) {
 		for _, l := range ls {
 			if !l.Kind.OnWire() && !done[l] {
 				done[l] = true
-				out = append(out, LedgerEntry{Point: pt.Name, Engine: engine, Intent: "limit " + l.ID, Exact: None, Reason: l.Unseen(), Origin: l.Origin})
+				answer("limit "+l.ID, l.Unseen(), l.Origin)
 			}
 		}
 	}
@@ -22,6 +25,23 @@ func (p *Policy) Unseen(pt *Point, engine string) []LedgerEntry {
 	for _, r := range p.Routes {
 		if pt.Role == Gateway || r.Point == pt || pt.Server == r.Server {
 			limits(r.Limits)
+		}
+	}
+	for _, t := range p.Federations {
+		for _, r := range t.Rules {
+			if pt.Role == Gateway || pt.Server == t.Server {
+				answer("domains "+r.ID, "TLS hides which domain a stream is for, and addresses do not tell (RFC 7712 section 5.1): only the server can hold it", r.Origin)
+			}
+		}
+	}
+	for _, t := range p.Anonymous {
+		if pt.Role != Gateway && pt.Server != t.Server {
+			continue
+		}
+		const shared = "they share the ports of other clients: only the server knows who has no account"
+		answer("anonymous "+t.Server.Name, shared, t.Origin)
+		for _, l := range t.Limits {
+			answer("limit "+l.ID, shared, l.Origin)
 		}
 	}
 	return out
