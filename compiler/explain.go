@@ -320,7 +320,7 @@ func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
 						continue // `any` that may pass is every source that can exist
 					}
 					r.Packets++
-					if (t.Kind == ir.ExpectDeny) != (ex.Meant() == ir.Deny) {
+					if (t.Wants(src) == ir.Deny) != (ex.Meant() == ir.Deny) {
 						r.OK = false
 						r.Witness = &ex
 						return r
@@ -480,7 +480,7 @@ func appendCuts(cuts []netip.Addr, p netip.Prefix) []netip.Addr {
 // sources and outside its exceptions.
 func sourcesOf(t *ir.Test, cuts []netip.Addr) []netip.Addr {
 	all := slices.Clone(cuts)
-	if t.From.Any {
+	if t.Everybody() {
 		// The first address of each family that is no bogon in any event.
 		all = append(all, netip.MustParseAddr("1.0.0.0"), netip.MustParseAddr("2000::"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:ffff::1"))
 	}
@@ -490,11 +490,14 @@ func sourcesOf(t *ir.Test, cuts []netip.Addr) []netip.Addr {
 		if t.Except != nil && t.Except.Contains(a) {
 			return true
 		}
-		if t.From.Any {
+		if t.From.Set.Contains(a) {
+			return false
+		}
+		if t.Everybody() {
 			// `any` is everybody elsewhere: what no router forwards is not meant.
 			return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || a == netip.MustParseAddr("255.255.255.255")
 		}
-		return !t.From.Set.Contains(a)
+		return true
 	})
 }
 

@@ -318,8 +318,14 @@ func (s *state) test(l *lang.TestPackets, line int) *ir.Test {
 	t := &ir.Test{Kind: map[string]ir.TestKind{"allow": ir.ExpectAllow, "deny": ir.ExpectDeny, "only": ir.ExpectOnly}[l.Verdict], Origin: o}
 	proto := s.oneOf(l.Proto, "the protocol of a test", "tcp", "udp")
 	t.Proto = ir.Proto(proto)
-	from, ok := s.endpoint(l.From, fmt.Sprintf("test_%d_from", line), true, o)
+	// That only everybody is allowed says no more than allow.
+	from, ok := s.endpoint(l.From, fmt.Sprintf("test_%d_from", line), t.Kind != ir.ExpectOnly, o)
 	t.From = from
+	if l.Day != nil {
+		var good bool
+		t.At, good = s.moment(l.Day, l.Time)
+		ok = ok && good
+	}
 	ok = s.testTo(t, l.To, line) && ok && proto != ""
 	if l.Except != nil {
 		except, good := s.endpoint(l.Except, fmt.Sprintf("test_%d_except", line), false, o)
@@ -330,6 +336,18 @@ func (s *state) test(l *lang.TestPackets, line int) *ir.Test {
 		return nil
 	}
 	return t
+}
+
+// moment reads the minute of the week that a test asks for.
+func (s *state) moment(day, clock *lang.Word) (*ir.Moment, bool) {
+	if s.oneOf(day, "the day of a test", ir.Weekdays[:]...) == "" {
+		return nil, false
+	}
+	m, ok := ir.ParseMoment(day.Text, clock.Text)
+	if !ok {
+		s.addRemedy("value-invalid", clock.Span(), fmt.Sprintf("%s is no time of day", quoted(clock.Text)), "Write the hour and minute in UTC, from 00:00 to 23:59, such as at mon 09:00.")
+	}
+	return &m, ok
 }
 
 func joinWords(ws []*lang.Word) string {

@@ -150,6 +150,9 @@ func (p *Policy) Dump() []byte {
 		if t.Except != nil {
 			except = " except " + d.set(t.Except)
 		}
+		if t.At != nil {
+			except += " at " + t.At.String()
+		}
 		d.line("test %q: %s %s from %s to %s %s%s", t.Name, t.Kind, t.Proto, d.end(t.From), d.end(t.To), Ports(t.Ports), except)
 	}
 	for _, c := range p.Cases {

@@ -586,3 +586,14 @@ type Test struct {
 	At     *Moment // the minute of the week that is asked for; nil asks for all of them
 	Origin Origin
 }
+
+// Wants is what the test expects of packets from a source: Allow or Deny.
+func (t *Test) Wants(src netip.Addr) Verdict {
+	if t.Kind == ExpectDeny || t.Kind == ExpectOnly && !t.From.Set.Contains(src) {
+		return Deny
+	}
+	return Allow
+}
+
+// Everybody reports whether the test speaks of sources that it does not name.
+func (t *Test) Everybody() bool { return t.From.Any || t.Kind == ExpectOnly }

@@ -110,7 +110,7 @@ func (p *Policy) Sanity() []diag.Finding {
 	}
 	for _, t := range p.Tests {
 		what := fmt.Sprintf("test %q", t.Name)
-		c.check(t.Kind == ExpectAllow || t.Kind == ExpectDeny, t.Origin, "%s expects %q", what, t.Kind)
+		c.check(t.Kind == ExpectAllow || t.Kind == ExpectDeny || t.Kind == ExpectOnly && !t.From.Any, t.Origin, "%s expects %q", what, t.Kind)
 		c.end(what, t.From, t.Origin)
 		c.end(what, t.To, t.Origin)
 		c.check(!t.To.Any, t.Origin, "%s goes to any", what)

@@ -98,6 +98,21 @@ type probe struct {
 	moot bool
 }
 
+// denied reports whether the test expects that the packet is denied.
+func (p *probe) denied() bool { return p.test.Wants(p.Src) == ir.Deny }
+
+// expected splits the probes of a test by what it expects.
+func expected(ps []*probe) (allowed, denied []*probe) {
+	for _, p := range ps {
+		if p.denied() {
+			denied = append(denied, p)
+		} else {
+			allowed = append(allowed, p)
+		}
+	}
+	return allowed, denied
+}
+
 func (r *runner) tell(e Event) {
 	switch e.Status {
 	case Passed:
@@ -348,7 +363,7 @@ func (r *runner) tests() {
 			continue
 		}
 		byTest[p.test] = append(byTest[p.test], p)
-		if p.test.Kind == ir.ExpectDeny {
+		if p.denied() {
 			denied = append(denied, p)
 		}
 	}
@@ -358,21 +373,21 @@ func (r *runner) tests() {
 	r.send(denied, quiet)
 	if len(leaks(denied)) > 0 {
 		for _, t := range r.p.Tests {
-			if t.Kind != ir.ExpectDeny || len(leaks(byTest[t])) > 0 {
+			_, denied := expected(byTest[t])
+			if len(denied) == 0 || len(leaks(denied)) > 0 {
 				continue
 			}
 			if err := r.renew(); err != nil {
 				r.report(t, nil, "not judged: "+err.Error())
 				continue
 			}
-			r.send(byTest[t], quiet)
+			r.send(denied, quiet)
 		}
 	}
 	r.sendInTurn(byTest)
 	for _, t := range r.p.Tests {
-		if t.Kind == ir.ExpectAllow {
-			r.retry(byTest[t])
-		}
+		allowed, _ := expected(byTest[t])
+		r.retry(allowed)
 		r.report(t, byTest[t], "")
 	}
 }
@@ -394,10 +409,8 @@ func (r *runner) sendInTurn(byTest map[*ir.Test][]*probe) {
 	turn := map[target]int{}
 	var waves [][]*probe
 	for _, t := range r.p.Tests {
-		if t.Kind != ir.ExpectAllow {
-			continue
-		}
-		for _, p := range byTest[t] {
+		allowed, _ := expected(byTest[t])
+		for _, p := range allowed {
 			k := target{Packet{Proto: p.Proto, Dst: p.Dst, Port: p.Port}}
 			n := turn[k]
 			turn[k]++
@@ -446,7 +459,7 @@ func (r *runner) report(t *ir.Test, ps []*probe, note string) {
 			res.Packets-- // a point that only observes lets it pass
 			continue
 		}
-		holds := p.out.Arrived && t.Kind == ir.ExpectAllow || !p.out.Reached && t.Kind == ir.ExpectDeny
+		holds := p.out.Arrived && !p.denied() || !p.out.Reached && p.denied()
 		if holds && p.out.Err == nil {
 			continue
 		}

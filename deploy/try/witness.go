@@ -34,7 +34,7 @@ type source struct {
 // witnesses chooses the packets that stand for an expectation: for a set of
 // sources the first, a middle and the last address of its prefixes; for `any` an
 // address that no statement names, and one of every network, peer, component,
-// server and point. Both families, to each address of the destination.
+// server and point; and these besides the sources that alone are expected. Both families, to each address of the destination.
 func witnesses(p *ir.Policy, l *layout, t *ir.Test) []witness {
 	var ws []witness
 	ports := portsOf(t)
@@ -129,6 +129,8 @@ func sourcesOf(p *ir.Policy, t *ir.Test, six bool) []source {
 		for _, a := range members(t.From.Set, six) {
 			add(a, t.From.Label)
 		}
+	}
+	if !t.Everybody() {
 		return out
 	}
 	if a, ok := unnamed(p, t, six, 0); ok {
