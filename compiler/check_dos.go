@@ -604,7 +604,7 @@ func comingBack(f *ir.Flow, st statement) (uint64, crowd) {
 		most *= boshConnections
 	}
 	if n == 0 || most < n {
-		n, at = most, crowd{"session", f.Server.Origin.Span}
+		n, at = most, crowd{"session", f.Server.At["sessions"]}
 	}
 	return n, at
 }

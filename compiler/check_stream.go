@@ -604,7 +604,11 @@ web of chat {
 					if overlaps(s.Trust, via.point.Set) || via.point.Server == s && trustsLoopback(s) {
 						continue
 					}
-					labels := []diag.Label{label(via.at, "everybody who comes this way has the address of %s", via.point.Name), label(s.Origin.Span, "the server does not trust %s", via.point.Name)}
+					trust := label(s.Origin.Span, "the server trusts nobody")
+					if s.Trust != nil {
+						trust = label(s.At["trust"], "%s is not among these", via.point.Name)
+					}
+					labels := []diag.Label{label(via.at, "everybody who comes this way has the address of %s", via.point.Name), trust}
 					for _, at := range counts[1:] {
 						labels = append(labels, label(at, "this counts sources as well"))
 					}

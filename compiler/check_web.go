@@ -331,17 +331,17 @@ web of chat {
 }
 `,
 		Run: func(p *Pass) {
-			for _, d := range p.webs() {
-				s := p.server(d.Server)
-				for _, i := range d.Body.Items {
-					if s == nil || i.TLS == nil || i.TLS.At == nil {
-						continue
-					}
-					if pt := p.point(i.TLS.At.Text); pt != nil && !privateLeg(pt, s) {
-						p.Report(i.TLS.Span(), fmt.Sprintf("clear text from %s to %s crosses a network that is not known to be private", pt.Name, s.Name),
-							label(pt.Origin.Span, "TLS ends here"), label(s.Origin.Span, "and clear text goes here"))
-					}
+			clear := func(at diag.Span, pt *ir.Point, s *ir.Server) {
+				if pt != nil && !privateLeg(pt, s) {
+					p.Report(at, fmt.Sprintf("clear text from %s to %s crosses a network that is not known to be private", pt.Name, s.Name),
+						label(pt.Origin.Span, "TLS ends here"), label(s.Origin.Span, "and clear text goes here"))
 				}
+			}
+			for _, t := range p.Policy.Webs {
+				clear(t.At["tls"], t.Point, t.Server)
+			}
+			for _, t := range p.Policy.Clients {
+				clear(t.At["direct-tls"], t.Offload, t.Server)
 			}
 		},
 	},
