@@ -43,6 +43,7 @@ prosody() {
 	echo "negotiation=$(number "$m/mod_c2s.lua" c2s_timeout)"
 	echo "plain-without-tls=$(truth "$m/mod_saslauth.lua" allow_unencrypted_plain_auth on off)"
 	echo "preauth-size=$(number "$m/mod_c2s.lua" c2s_unauthed_stanza_size_limit || echo none)"
+	echo "preauth-size-s2s=$(number "$m/mod_s2s.lua" s2s_unauthed_stanza_size_limit || echo none)"
 	echo "proxy65-access=$(truth "$m/mod_proxy65.lua" proxy65_open_access all local)"
 	echo "registration=$(grep -q '^[^-]*"invites_register"' "$c" && ! grep -q '^allow_registration = true' "$c" && echo invite)"
 	echo "s2s-auth=$(grep -q '^s2s_secure_auth = true' "$c" && echo certificate)"

@@ -253,7 +253,7 @@ func (f *facts) clients(line func(string, ...any)) {
 	line("limit attempts 200/second burst 400 global")
 	line("# These the server alone can hold.")
 	f.bound(line, "limit negotiation 60s", "negotiation", 60)
-	f.stanzas(line, "stanza-size-c2s", 256<<10)
+	f.stanzas(line, "stanza-size-c2s", "preauth-size", 256<<10)
 	f.must(line, "limit bandwidth 10kB/second burst 100kB per stream", "shaper-c2s", 10000)
 	f.bound(line, "limit resources 10 per account", "resources", 10)
 	line("}")
@@ -271,7 +271,7 @@ func (f *facts) federation(line func(string, ...any)) {
 	line("limit connections 1000 global")
 	line("limit attempts 60/minute burst 30 per source")
 	line("limit attempts 100/second burst 200 global")
-	f.stanzas(line, "stanza-size-s2s", 512<<10)
+	f.stanzas(line, "stanza-size-s2s", "preauth-size-s2s", 512<<10)
 	line("}")
 	line("")
 }
@@ -290,15 +290,24 @@ func (f *facts) agree(line func(string, ...any), key, want, what string) {
 // says which option to set where its default is another one.
 func (f *facts) setting(line func(string, ...any), text, key string, good ...string) {
 	if s, ok := compiler.SettingOf(f.software, f.version, key); ok && !slices.Contains(good, s.Upstream()) {
-		text += " " + lang.Comment(fmt.Sprintf("CHANGE: set %s; by default it is %s", s.Option, s.Upstream()))
+		text += " " + f.instead(s)
 	}
 	line("%s", text)
+}
+
+// instead is the comment that names an option to set.
+func (f *facts) instead(s compiler.Setting) string {
+	by := "by default it is " + s.Upstream()
+	if s.Upstream() == compiler.Unknown {
+		by = "its default is not known here"
+	}
+	return lang.Comment("CHANGE: set " + s.Option + "; " + by)
 }
 
 // stanzas limits the size of stanzas to what the server takes by default, where
 // that is in whole KiB and not smaller than RFC 6120 section 13.12 allows, and
 // before a login to less.
-func (f *facts) stanzas(line func(string, ...any), key string, otherwise uint64) {
+func (f *facts) stanzas(line func(string, ...any), key, before string, otherwise uint64) {
 	s, ok := compiler.SettingOf(f.software, f.version, key)
 	if !ok || !settable(s) {
 		return
@@ -307,7 +316,7 @@ func (f *facts) stanzas(line func(string, ...any), key string, otherwise uint64)
 	if n, err := strconv.ParseUint(s.Upstream(), 10, 32); err == nil && n > 10000 && n%1024 == 0 {
 		size = n
 	}
-	f.must(line, "limit stanza 16KiB before auth", "preauth-size", 16<<10)
+	f.must(line, "limit stanza 16KiB before auth", before, 16<<10)
 	f.bound(line, fmt.Sprintf("limit stanza %dKiB after auth", size>>10), key, size)
 }
 
@@ -331,7 +340,7 @@ func (f *facts) bound(line func(string, ...any), limit, key string, most uint64)
 	}
 	amount, _, _ := strings.Cut(s.Upstream(), "/")
 	if n, err := strconv.ParseUint(amount, 10, 64); err != nil || n > most {
-		limit += " " + lang.Comment(fmt.Sprintf("CHANGE: set %s; by default it is %s", s.Option, s.Upstream()))
+		limit += " " + f.instead(s)
 	}
 	line("%s", limit)
 }

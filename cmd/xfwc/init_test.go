@@ -181,6 +181,35 @@ func TestStarterPassesStrict(t *testing.T) {
 	}
 }
 
+// TestStarterGolden shows the starters as people get them.
+func TestStarterGolden(t *testing.T) {
+	for _, software := range compiler.Software() {
+		_, last, _ := compiler.KnownVersions(software)
+		f, err := find(debian.host(), software, last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := starter(f)
+		if err != nil {
+			t.Errorf("%s: %v", software, err)
+			continue
+		}
+		name := filepath.Join("../../golden/init", software+".xfw")
+		if os.Getenv("XFWC_UPDATE") != "" {
+			if err := os.WriteFile(name, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(want) != string(text) {
+			t.Errorf("%s differs from\n%s\nXFWC_UPDATE=1 rewrites it", name, text)
+		}
+	}
+}
+
 // strictlyClean runs what `xfwc check --profile strict` runs.
 func strictlyClean(t *testing.T, text string) {
 	t.Helper()
