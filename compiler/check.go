@@ -54,6 +54,8 @@ func Checks() []Check {
 		adminChecks,
 		mediaChecks,
 		contentChecks,
+		anonymousChecks,
+		egressChecks,
 		hygieneChecks,
 		complianceChecks,
 	)

@@ -2,6 +2,8 @@ package compiler
 
 import (
 	"fmt"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -166,7 +168,7 @@ var frameworks = []framework{
 			[]string{"comply-no-tests", "test-failed"}, testOrigins},
 		{"5.5", "The ruleset is kept current: changes are managed, rules are reviewed, and what is no longer needed goes.",
 			"Statements have a last day, after which check reports them; drift reports what was changed by hand.",
-			[]string{"comply-no-review", "statement-expired", "waive-expired", "name-unused"}, dated},
+			[]string{"comply-no-review", "waive-expired", "name-unused"}, dated},
 	}},
 	{"pci-dss-4.0", "PCI DSS v4.0", []control{
 		{"1.1.1", "Rules for how network security controls are run are written down and known.", "A matter of procedures.", nil, nil},
@@ -182,7 +184,7 @@ var frameworks = []framework{
 		{"1.2.6", "Services that are not secure by themselves are protected otherwise, and it is written down how.",
 			"No readable service crosses a network, but those that are tunnelled.", append([]string{"comply-insecure-service"}, clearText...), tunnels},
 		{"1.2.7", "The configuration is reviewed at least every six months.",
-			"Statements have a last day, after which check reports them.", []string{"comply-no-review", "statement-expired", "waive-expired"}, dated},
+			"Statements have a last day, after which check reports them.", []string{"comply-no-review", "waive-expired"}, dated},
 		{"1.2.8", "Configuration files are protected, and what is in force is what they say.",
 			"Protection of the files is a matter of the machines; xfwc drift compares what is in force with the policy.", nil, nil},
 		{"1.3.1", "Only traffic that is needed comes in; all other is denied.",
@@ -399,4 +401,457 @@ allow network ops to ssh of box
 			}
 		},
 	},
+	{
+		Code:       "comply-anti-spoofing",
+		Severity:   diag.Warning,
+		Title:      "a point cannot tell forged source addresses",
+		Why:        "An address is easily forged, the interface that it comes in by is not. Where nothing says what is behind the interfaces, whoever takes an admitted address is admitted.",
+		Reference:  "NIST SP 800-41 Rev. 1 §4.1.1; PCI DSS v4.0 1.4.3",
+		Remedy:     "State what the interfaces of the point face: `interface eth0 faces internet`.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"nist-800-41", "pci-dss-4.0"},
+		Bad: `policy "p" {
+  profile baseline
+  comply  nist-800-41
+}
+network ops = 192.0.2.32/27
+point box { role host  address 198.51.100.10  exclusive  nftables }
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  profile baseline
+  comply  nist-800-41
+}
+network ops = 192.0.2.32/27
+point box { role host  address 198.51.100.10  interface eth0 faces internet  exclusive  nftables }
+allow network ops to ssh of box
+`,
+		Run: func(p *Pass) {
+			for _, pt := range p.Policy.Points {
+				if pt.Engine("nftables") == nil || len(pt.Interfaces) > 0 || p.sheltered(pt) {
+					continue
+				}
+				if _, other := p.unfaced(pt); !other {
+					p.Report(pt.Origin.Span, fmt.Sprintf("point %s takes every source address by every interface", pt.Name))
+				}
+			}
+		},
+	},
+	{
+		Code:       "comply-egress-open",
+		Severity:   diag.Warning,
+		Title:      "a server may call anybody",
+		Why:        "Whoever gets into a server takes out what he finds by the way out that is open. What a server has to call is a short list.",
+		Reference:  "PCI DSS v4.0 1.3.2",
+		Remedy:     "Add `egress of SERVER` with `default deny` and what it has to call: dns, ntp, https.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"pci-dss-4.0"},
+		Bad: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box
+`,
+		Run: func(p *Pass) {
+			for _, s := range p.Policy.Servers {
+				at := slices.IndexFunc(p.Policy.Egress, func(e *ir.EgressTerms) bool { return e.Server == s })
+				switch {
+				case at < 0:
+					p.Report(s.Origin.Span, fmt.Sprintf("server %s may call anybody: no egress statement speaks of it", s.Name))
+				case p.Policy.Egress[at].Default != ir.Deny:
+					e := p.Policy.Egress[at]
+					p.Report(statedAt(e.At, e.Origin, "default"), fmt.Sprintf("server %s may call whomever its egress statement does not name", s.Name))
+				}
+			}
+		},
+	},
+	{
+		Code:       "comply-insecure-service",
+		Severity:   diag.Warning,
+		Title:      "a service that is not secure by itself is opened over the network",
+		Why:        "What it carries, passwords among it, is readable on every network between. The framework asks for a protection that is written down, or for another service.",
+		Reference:  "PCI DSS v4.0 1.2.6",
+		Remedy:     "Open the form of the service with TLS instead, or set this aside with a `waive` statement that says how it is protected.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"pci-dss-4.0"},
+		Bad: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box, mqtt of chat
+`,
+		Good: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software ejabberd 24.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box, tcp/8883 of chat
+`,
+		Run: func(p *Pass) {
+			for _, o := range p.openings(ir.Access) {
+				what, ok := insecure(o.flow)
+				for _, s := range p.machines(o.flow) {
+					if ok {
+						break
+					}
+					for _, l := range s.Listeners {
+						if slices.Contains(clearServices, l.Service) && l.Transport == "clear" && singles(o.flow.Ports, l.Port) {
+							what, ok = fmt.Sprintf("%s of %s (%s)", l.Service, s.Name, ir.Ports([]ir.PortSpan{l.Port})), true
+						}
+					}
+				}
+				if ok && !p.staysWithin(o.flow) {
+					p.Report(o.at, fmt.Sprintf("%s reaches %s, which is clear text", o.flow.From.Label, what))
+				}
+			}
+		},
+	},
+	{
+		Code:       "comply-internal-address",
+		Severity:   diag.Warning,
+		Title:      "an internal address is advertised to everybody",
+		Why:        "It tells strangers how the site is built, and leads nobody anywhere: the address cannot be reached from where it is read.",
+		Reference:  "PCI DSS v4.0 1.4.5",
+		Remedy:     "Advertise the name that clients reach the service by.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"pci-dss-4.0"},
+		Bad: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+web of chat {
+  from ops
+  tls  required
+  host-meta "/.well-known/host-meta" { advertise "https://10.0.0.5/http-bind" }
+}
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+web of chat {
+  from ops
+  tls  required
+  host-meta "/.well-known/host-meta" { advertise "https://example.org/http-bind" }
+}
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box
+`,
+		Run: func(p *Pass) {
+			for _, r := range p.Policy.Routes {
+				for _, text := range r.Advertise {
+					if a, ok := hostAddress(text); ok && localPrefix(netip.PrefixFrom(a, a.BitLen())) {
+						p.Report(statedAt(r.At, r.Origin, "advertise"), fmt.Sprintf("%s tells everybody the internal address %s", r.Origin.Label, a))
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:       "comply-no-owner",
+		Severity:   diag.Warning,
+		Title:      "the policy names nobody who answers for it",
+		Why:        "The framework asks that responsibilities are assigned. A rule that nobody owns is one that nobody dares to take away.",
+		Reference:  "PCI DSS v4.0 1.1.2",
+		Remedy:     "Add `owner` to the policy, or to every statement that lets somebody in.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"pci-dss-4.0"},
+		Bad: `policy "p" {
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  owner   "netops@example.org"
+  ticket  "NET-1"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+}
+allow network ops to ssh of box
+`,
+		Run: func(p *Pass) {
+			p.undocumented(p.Policy.Owner, "owner", func(t ir.Terms) string { return t.Owner }, func(*ir.Flow) bool { return true })
+		},
+	},
+	{
+		Code:       "comply-no-ticket",
+		Severity:   diag.Warning,
+		Title:      "nothing says where it was agreed that a service is open",
+		Why:        "Each service, protocol and port that is open has to be known, approved and needed. The ticket is where a reviewer finds who asked for it and why.",
+		Reference:  "PCI DSS v4.0 1.2.5",
+		Remedy:     "Add `ticket` to the statement; a ticket of the policy stands for all that have none.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"pci-dss-4.0"},
+		Bad: `policy "p" {
+  owner   "netops@example.org"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+  ticket  "NET-3"
+}
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  owner   "netops@example.org"
+  profile baseline
+  comply  pci-dss-4.0
+}
+network ops = 192.0.2.32/27
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  exclusive  nftables }
+egress of chat {
+  default deny
+  allow   dns, ntp, https to any
+  ticket  "NET-3"
+}
+allow network ops to ssh of box { ticket "NET-2" }
+`,
+		Run: func(p *Pass) {
+			p.undocumented(p.Policy.Ticket, "ticket", func(t ir.Terms) string { return t.Ticket }, func(*ir.Flow) bool { return true })
+		},
+	},
+	{
+		Code:       "comply-no-review",
+		Severity:   diag.Info,
+		Title:      "nothing brings a statement up for review",
+		Why:        "Rules outlive their reasons. A last day makes check ask, before the day, whether the statement is still needed.",
+		Reference:  "NIST SP 800-41 Rev. 1 §5.5; PCI DSS v4.0 1.2.7",
+		Remedy:     "Add `expires` to the statement, with a day in the coming half year.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"nist-800-41", "pci-dss-4.0"},
+		Bad: `policy "p" {
+  profile baseline
+  comply  nist-800-41
+}
+network ops = 192.0.2.32/27
+point box { role host  address 198.51.100.10  interface eth0 faces internet  exclusive  nftables }
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  profile baseline
+  comply  nist-800-41
+}
+network ops = 192.0.2.32/27
+point box { role host  address 198.51.100.10  interface eth0 faces internet  exclusive  nftables }
+allow network ops to ssh of box { expires 2026-05-31 }
+`,
+		Run: func(p *Pass) {
+			p.undocumented("", "last day", func(t ir.Terms) string { return t.Expires }, func(f *ir.Flow) bool { return f.Kind == ir.Access })
+		},
+	},
+	{
+		Code:       "comply-no-tests",
+		Severity:   diag.Info,
+		Title:      "the policy carries no tests",
+		Why:        "A ruleset has to be tested before it is put in force. What a policy says of its own meaning is tested at every check, and with real packets by xfwc test --kernel.",
+		Reference:  "NIST SP 800-41 Rev. 1 §5.3",
+		Remedy:     "Add a `test` block: who has to get in, and who never may.",
+		Since:      "0.2",
+		Profile:    "baseline",
+		Frameworks: []string{"nist-800-41"},
+		Bad: `policy "p" {
+  profile baseline
+  comply  nist-800-41
+}
+network ops = 192.0.2.32/27
+point box { role host  address 198.51.100.10  interface eth0 faces internet  exclusive  nftables }
+allow network ops to ssh of box
+`,
+		Good: `policy "p" {
+  profile baseline
+  comply  nist-800-41
+}
+network ops = 192.0.2.32/27
+point box { role host  address 198.51.100.10  interface eth0 faces internet  exclusive  nftables }
+allow network ops to ssh of box
+test "only administrators get in" {
+  deny tcp any -> box:22 except ops
+}
+`,
+		Run: func(p *Pass) {
+			if len(p.Policy.Tests)+len(p.Policy.Cases) == 0 {
+				p.Report(p.Policy.Origin.Span, "no test says what the policy has to mean")
+			}
+		},
+	},
+}
+
+// undocumented reports the statements that open something and lack what the
+// terms should have. Where none of them has it, that is one finding: nobody
+// has begun. whole is what the policy itself says for all of them.
+func (p *Pass) undocumented(whole, what string, has func(ir.Terms) string, asked func(*ir.Flow) bool) {
+	if whole != "" {
+		return
+	}
+	stated := map[diag.Span]bool{}
+	for _, s := range p.Policy.Statements {
+		stated[s.Origin.Span] = stated[s.Origin.Span] || has(s.Terms) != ""
+	}
+	var lack []ir.Origin
+	some := false
+	for _, f := range p.Policy.Flows {
+		if f.Verdict != ir.Allow || !asked(f) {
+			continue
+		}
+		if f.Terms != nil && has(*f.Terms) != "" || stated[f.Origin.Span] || stated[f.Block.Span] {
+			some = true
+			continue
+		}
+		lack = append(lack, f.Block)
+	}
+	lack = distinctOrigins(lack)
+	switch {
+	case len(lack) == 0:
+	case some:
+		for _, o := range lack {
+			p.Report(o.Span, fmt.Sprintf("%s has no %s", o.Label, what))
+		}
+	default:
+		p.Report(p.Policy.Origin.Span, fmt.Sprintf("no statement that opens something has a %s", what), label(lack[0].Span, "the first of them"))
+	}
+}
+
+// clearServices are services of a server whose default form anybody on the way
+// can read, and that no other check asks about.
+var clearServices = []string{"graphql", "http", "mqtt", "websocket"}
+
+// insecurePorts are well-known services without encryption.
+var insecurePorts = []struct {
+	port ir.PortSpan
+	name string
+}{
+	{ir.PortSpan{Proto: ir.TCP, From: 20, To: 21}, "FTP"},
+	{tcpPort(23), "telnet"},
+	{ir.PortSpan{Proto: ir.UDP, From: 69, To: 69}, "TFTP"},
+	{tcpPort(110), "POP3"},
+	{tcpPort(143), "IMAP"},
+	{ir.PortSpan{Proto: ir.UDP, From: 161, To: 162}, "SNMP"},
+	{ir.PortSpan{Proto: ir.TCP, From: 512, To: 514}, "the r commands"},
+}
+
+func insecure(f *ir.Flow) (string, bool) {
+	for _, s := range insecurePorts {
+		if singles(f.Ports, s.port) {
+			return s.name, true
+		}
+	}
+	return "", false
+}
+
+// singles reports whether ports speak of a service: by its port, or by a range
+// that is not much wider.
+func singles(ports []ir.PortSpan, service ir.PortSpan) bool {
+	const narrow = 16
+	return slices.ContainsFunc(ports, func(s ir.PortSpan) bool {
+		return s.To-s.From < narrow && intersects([]ir.PortSpan{s}, []ir.PortSpan{service})
+	})
+}
+
+// staysWithin reports whether both ends of the flow are one machine.
+func (p *Pass) staysWithin(f *ir.Flow) bool {
+	return f.From.Set != nil && !slices.ContainsFunc(f.From.Set.Prefixes, func(pfx netip.Prefix) bool { return !loopback(pfx) }) ||
+		staysWithin(p.Policy, f)
+}
+
+// sheltered reports whether a gateway of the policy stands between the point and
+// the internet.
+func (p *Pass) sheltered(pt *ir.Point) bool {
+	return slices.ContainsFunc(p.Policy.Points, func(g *ir.Point) bool {
+		return g != pt && g.Role == ir.Gateway && g.Engine("nftables") != nil &&
+			slices.ContainsFunc(g.Interfaces, func(i ir.Interface) bool { return i.Internet }) && faces(g, pt.Set)
+	})
+}
+
+// hostAddress reads the address out of a URL that names one.
+func hostAddress(text string) (netip.Addr, bool) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	return a, err == nil
 }

@@ -37,3 +37,19 @@ func TestControls(t *testing.T) {
 	}
 	checkGolden(t, "golden/checks/controls.txt", b.String())
 }
+
+// A control that names a finding nobody reports would always be met.
+func TestControlsNameFindings(t *testing.T) {
+	for _, f := range frameworks {
+		for _, c := range f.controls {
+			for _, code := range c.codes {
+				if _, other := diag.CodeOf(code); !other && !isCheck(code) {
+					t.Errorf("%s %s names the finding %s, which nothing reports", f.name, c.id, code)
+				}
+			}
+			if c.id == "" || !strings.HasSuffix(c.asks, ".") || !strings.HasSuffix(c.says, ".") {
+				t.Errorf("%s %s: %q %q", f.name, c.id, c.asks, c.says)
+			}
+		}
+	}
+}

@@ -117,19 +117,9 @@ clients of chat {
 `,
 		Run: func(p *Pass) {
 			for _, pt := range p.Policy.Points {
-				// A gateway that states its interfaces may well stand inside; the host
-				// of a public server has strangers on one of its own.
-				if pt.Engine("nftables") == nil || pt.Role == ir.Gateway && len(pt.Interfaces) > 0 ||
-					slices.ContainsFunc(pt.Interfaces, func(i ir.Interface) bool { return i.Internet }) {
-					continue
-				}
-				for _, f := range public(p.Policy.Flows) {
-					if f.Server == nil || pt.Role == ir.Host && pt.Server != f.Server || p.behindGateway(pt, f) {
-						continue
-					}
+				if f, ok := p.unfaced(pt); ok {
 					p.Report(pt.Origin.Span, fmt.Sprintf("no interface of %s faces the internet, and %s are admitted from everywhere", pt.Name, f.Origin.Label),
 						label(f.Origin.Span, "admitted here"))
-					break
 				}
 			}
 		},
@@ -211,27 +201,31 @@ clients of chat {
 deny network drop
 `,
 		Run: func(p *Pass) {
-			denials := newSetIndex(p.denyFlows(), sourceOf)
+			denials := newStatementIndex(p.denyFlows())
 			for _, f := range p.Policy.Flows {
 				if f.Verdict != ir.Allow || f.Outbound || f.From.Set == nil || len(f.From.Set.Prefixes) == 0 || f.Peer != "" || p.management(f) {
 					continue // a denied peer or administrator has a check of its own
 				}
-				for _, d := range denials.holding(f.From) {
-					if swallows(d, f) {
-						p.Report(f.Origin.Span, fmt.Sprintf("%s admits %s, all of which %s denies", f.Origin.Label, f.From.Label, d.From.Label),
-							label(d.Origin.Span, "denied here"))
+				denials.deciding(f, func(d *ir.Flow) bool {
+					if !swallows(d, f) {
+						return false
 					}
-				}
+					p.Report(f.Origin.Span, fmt.Sprintf("%s admits %s, all of which %s denies", f.Origin.Label, f.From.Label, d.From.Label),
+						label(d.Origin.Span, "denied here"))
+					return true
+				})
 			}
 			for _, e := range p.Policy.Egress {
 				allowed, denied := byVerdict(e.Flows)
-				index := newSetIndex(denied, destinationOf)
+				index := newStatementIndex(denied)
 				for _, f := range allowed {
-					for _, d := range index.holding(f.To) {
-						if swallows(d, f) {
-							p.Report(f.Origin.Span, fmt.Sprintf("%s is denied as well: nothing gets out by it", f.Origin.Label), label(d.Origin.Span, "denied here"))
+					index.deciding(f, func(d *ir.Flow) bool {
+						if !swallows(d, f) {
+							return false
 						}
-					}
+						p.Report(f.Origin.Span, fmt.Sprintf("%s is denied as well: nothing gets out by it", f.Origin.Label), label(d.Origin.Span, "denied here"))
+						return true
+					})
 				}
 			}
 		},
@@ -268,22 +262,18 @@ deny 203.0.113.128/25
 				}
 			}
 			for _, flows := range [][]*ir.Flow{allowed, p.denyFlows()} {
-				from, to := newSetIndex(flows, sourceOf), newSetIndex(flows, destinationOf)
+				index := newStatementIndex(flows)
 				for _, f := range flows {
 					if f.From.Set == nil || len(f.From.Set.Prefixes) == 0 || f.From.Set.HasFeed {
 						continue // what a feed holds is not for this policy to tidy
 					}
-					near := from.holding(f.From)
-					if other := to.holding(f.To); len(other) < len(near) {
-						near = other
-					}
-					for _, g := range near {
+					index.deciding(f, func(g *ir.Flow) bool {
 						if f == g || g.From.Set != nil && g.From.Set.HasFeed || !swallows(g, f) || swallows(f, g) && order[f] < order[g] {
-							continue // of two that say the same the later one is too many
+							return false // of two that say the same the later one is too many
 						}
 						p.Report(f.Origin.Span, fmt.Sprintf("%s is said by %s as well", f.Origin.Label, g.Origin.Label), label(g.Origin.Span, "stated here"))
-						break
-					}
+						return true
+					})
 				}
 			}
 		},
@@ -368,6 +358,23 @@ func (p *Pass) fromPoint(f *ir.Flow) bool {
 	return slices.ContainsFunc(p.Policy.Points, func(pt *ir.Point) bool {
 		return f.From.Set != nil && pt.Set != nil && len(pt.Set.Prefixes) > 0 && f.From.Set.Within(pt.Set)
 	})
+}
+
+// unfaced finds a flow by which strangers come in to a point of which no
+// interface is said to face the internet.
+func (p *Pass) unfaced(pt *ir.Point) (*ir.Flow, bool) {
+	// A gateway that states its interfaces may well stand inside; the host of a
+	// public server has strangers on one of its own.
+	if pt.Engine("nftables") == nil || pt.Role == ir.Gateway && len(pt.Interfaces) > 0 ||
+		slices.ContainsFunc(pt.Interfaces, func(i ir.Interface) bool { return i.Internet }) {
+		return nil, false
+	}
+	for _, f := range public(p.Policy.Flows) {
+		if f.Server != nil && (pt.Role != ir.Host || pt.Server == f.Server) && !p.behindGateway(pt, f) {
+			return f, true
+		}
+	}
+	return nil, false
 }
 
 // behindGateway reports whether strangers reach the point only through a

@@ -343,35 +343,39 @@ writes it anew.
 // Cases on the edge of a check: each archive holds policies, and each policy
 // says in comments which findings of which checks it has: `# want: CODE LINE`.
 func TestCheckJudgement(t *testing.T) {
+	want := regexp.MustCompile(`(?m)^# want: (\S+) (\d+)$`)
+	forEachCase(t, func(archive, name, text string) {
+		t.Run(archive+"/"+name, func(t *testing.T) {
+			var wanted, got []string
+			for _, m := range want.FindAllStringSubmatch(text, -1) {
+				wanted = append(wanted, m[1]+" "+m[2])
+			}
+			for _, d := range checkPolicy(t, name, text) {
+				if isCheck(d.Code) {
+					got = append(got, fmt.Sprintf("%s %d", d.Code, d.Span.Start.Line))
+				} else if d.Severity == diag.Error {
+					t.Errorf("%d:%d %s: %s", d.Span.Start.Line, d.Span.Start.Column, d.Code, d.Summary)
+				}
+			}
+			slices.Sort(wanted)
+			slices.Sort(got)
+			if !slices.Equal(got, wanted) {
+				t.Errorf("findings\n got %q\nwant %q", got, wanted)
+			}
+		})
+	})
+}
+
+// forEachCase calls f for every policy of the archives.
+func forEachCase(t *testing.T, f func(archive, name, text string)) {
+	t.Helper()
 	archives, err := filepath.Glob("../golden/checks/*.txtar")
 	if err != nil || len(archives) == 0 {
 		t.Fatal("no archives", err)
 	}
-	want := regexp.MustCompile(`(?m)^# want: (\S+) (\d+)$`)
 	for _, path := range archives {
-		src, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range txtar.Parse(src).Files {
-			t.Run(filepath.Base(path)+"/"+f.Name, func(t *testing.T) {
-				var wanted, got []string
-				for _, m := range want.FindAllStringSubmatch(string(f.Data), -1) {
-					wanted = append(wanted, m[1]+" "+m[2])
-				}
-				for _, d := range checkPolicy(t, f.Name, string(f.Data)) {
-					if isCheck(d.Code) {
-						got = append(got, fmt.Sprintf("%s %d", d.Code, d.Span.Start.Line))
-					} else if d.Severity == diag.Error {
-						t.Errorf("%d:%d %s: %s", d.Span.Start.Line, d.Span.Start.Column, d.Code, d.Summary)
-					}
-				}
-				slices.Sort(wanted)
-				slices.Sort(got)
-				if !slices.Equal(got, wanted) {
-					t.Errorf("findings\n got %q\nwant %q", got, wanted)
-				}
-			})
+		for _, file := range txtar.Parse([]byte(readFile(t, path))).Files {
+			f(filepath.Base(path), file.Name, string(file.Data))
 		}
 	}
 }
