@@ -195,6 +195,7 @@ federation of chat {
   default allow
   tls     required
   auth    external
+  limit outgoing 600/minute burst 300 global
   limit connections 30 per source
   limit connections 1000 global
   limit attempts 60/minute burst 30 per source

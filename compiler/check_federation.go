@@ -831,6 +831,53 @@ federation of chat {
 			}
 		},
 	},
+	{
+		Code:      "fed-outbound-storm",
+		Severity:  diag.Warning,
+		Title:     "nothing bounds how often the server calls others",
+		Why:       "One account that writes to made-up addresses makes the server look up and call ten thousand domains in a minute. Others then block the server, and its own queues fill.",
+		Reference: "XEP-0205 §2, §4.6",
+		Remedy:    "Add `limit outgoing N/minute burst N global` to the federation statement: a few times what a busy hour needs.",
+		Since:     "0.2",
+		Profile:   "strict",
+		Bad: `policy "p" { profile strict }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10  port federation-tls 5270 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     required
+  auth    external
+  limit connections 30 per source
+  limit connections 1000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 100/second burst 200 global
+}
+`,
+		Good: `policy "p" { profile strict }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10  port federation-tls 5270 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default allow
+  tls     required
+  auth    external
+  limit outgoing 600/minute burst 300 global
+  limit connections 30 per source
+  limit connections 1000 global
+  limit attempts 60/minute burst 30 per source
+  limit attempts 100/second burst 200 global
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				for _, f := range fed.open {
+					// Named peers are few, and their number is the bound.
+					if f.Outbound && limitOf(f, ir.Outgoing, ir.Global) == nil {
+						p.Report(header(fed.decl, fed.decl.Server), fmt.Sprintf("%s may call any number of other servers at once", fed.server.Name))
+					}
+				}
+			}
+		},
+	},
 }
 
 func dialback(f *ir.Flow) bool { return f.Auth == "dialback" || f.Auth == "dialback-tls" }

@@ -99,17 +99,23 @@ func (s *state) federation(d *lang.FederationDecl) {
 	s.distinct(peers)
 	s.domainRules(t, rules)
 	if open != "allow" {
+		if !slices.ContainsFunc(t.Peers, func(p *ir.PeerTerms) bool { return p.Direction != "in" }) {
+			for _, lw := range towards(true, bounds) {
+				s.addRemedy("value-conflict", lw.at, fmt.Sprintf("%s calls no peer, so nothing outgoing is counted", srv.Name), "Remove the limit, or let a peer be called.")
+			}
+		}
 		return
 	}
 	t.Default = ir.Allow
 	in := &ir.Flow{Kind: ir.Federation, From: anyEnd, To: serverEnd(srv), Server: srv, TLS: wide.tls, Auth: wide.auth, Terms: wide.about, Origin: o}
 	in.ID = s.id("federation", srv.Name)
 	s.federationPorts(in, srv)
-	s.bound(s.flow(in), bounds)
+	s.bound(s.flow(in), towards(false, bounds))
 	t.Flows = append(t.Flows, in)
 	out := &ir.Flow{Kind: ir.Federation, From: serverEnd(srv), To: anyEnd, Ports: []ir.PortSpan{tcpPort(lock.FallbackPort)}, Server: srv, Outbound: true, TLS: wide.tls, Auth: wide.auth, Terms: wide.about, Origin: o}
 	out.ID = s.id("federation", srv.Name, "out")
-	t.Flows = append(t.Flows, s.flow(out))
+	s.bound(s.flow(out), towards(true, bounds))
+	t.Flows = append(t.Flows, out)
 }
 
 // federationPorts are the ports that the server takes federation on: also the
@@ -302,12 +308,16 @@ func (s *state) peer(fed *ir.FederationTerms, item *lang.PeerItem, t terms, wide
 		f.ID = s.id(id...)
 		f.From, f.To = ir.Endpoint{Label: "peer " + domain, Set: p.set}, serverEnd(srv)
 		s.federationPorts(&f, srv)
-		s.bound(s.flow(&f), bounds, wide)
+		s.bound(s.flow(&f), towards(false, bounds), towards(false, wide))
 		peer.Flows, peer.Limits = append(peer.Flows, &f), slices.Concat(f.Limits, f.Bounds)
 	}
 	if direction == "in" {
+		for _, lw := range towards(true, bounds) {
+			s.addRemedy("value-conflict", lw.at, fmt.Sprintf("peer %s is never called, so nothing outgoing is counted", domain), "Remove the limit, or the direction.", diag.Label{Span: seen["direction"], Text: "stated here"})
+		}
 		return peer
 	}
+	var first *ir.Flow
 	for i, g := range portGroups(p.reach) {
 		f := base
 		f.Outbound, f.Ports = true, g.ports
@@ -322,10 +332,15 @@ func (s *state) peer(fed *ir.FederationTerms, item *lang.PeerItem, t terms, wide
 		f.From, f.To = serverEnd(srv), ir.Endpoint{Label: "peer " + domain, Set: set}
 		s.flow(&f)
 		s.direct[&f] = g.direct
-		if direction == "out" {
-			s.bound(&f, bounds)
-			peer.Limits = slices.Concat(f.Limits, f.Bounds)
+		if first == nil {
+			first = &f
+			s.bound(&f, towards(true, bounds), towards(true, wide))
+			if direction == "out" {
+				s.bound(&f, bounds)
+			}
+			peer.Limits = slices.Concat(peer.Limits, f.Limits, f.Bounds)
 		}
+		f.Limits, f.Bounds = first.Limits, first.Bounds // one count, whatever the port
 		peer.Flows = append(peer.Flows, &f)
 	}
 	return peer

@@ -64,6 +64,10 @@ var (
 var LimitTable = []LimitRow{
 	{Kind: ir.Connections, form: aCount, Holds: "packet filter, proxy", Keys: everywhere()},
 	{Kind: ir.Attempts, form: aRate, Holds: "packet filter, proxy", Keys: everywhere()},
+	{Kind: ir.Outgoing, form: aRate, Holds: "packet filter", Keys: map[string][]ir.LimitKey{
+		"federation": {ir.PerPeer, ir.Global},
+		"peer":       {ir.PerPeer},
+	}},
 	{Kind: ir.Bandwidth, form: aSizeRate, Auth: true, Holds: "proxy, server", Keys: map[string][]ir.LimitKey{
 		"clients":    {ir.PerStream, ir.PerAccount, ir.PerSource, ir.PerPrefix, ir.Global},
 		"federation": {ir.PerStream, ir.PerPeer, ir.PerSource, ir.PerPrefix, ir.Global},
@@ -225,6 +229,12 @@ func (s *state) limit(l *lang.Limit, what string, hidden []ir.LimitKey) (*limitW
 		lw.After = true
 	}
 	actions, good := s.actions(l.Then, "what a limit does", "drop", "reject", "alert", "block")
+	for _, a := range l.Then {
+		if a.Name.Text == "block" && lw.Kind == ir.Outgoing {
+			s.addRemedy("value-invalid", a.Span(), "the source of outgoing connections is the server itself, which nobody wants to block", "Remove block source.")
+			good = false
+		}
+	}
 	// That the excess is denied goes without saying.
 	lw.Actions = slices.DeleteFunc(actions, func(a ir.Action) bool { return a.Name == "drop" })
 	if len(lw.Actions) == 0 {
@@ -361,7 +371,7 @@ func (s *state) amount(lw *limitWord, l *lang.Limit, row LimitRow) bool {
 			return false
 		}
 	}
-	return lw.Kind != ir.Attempts || s.countable(l, lw)
+	return !lw.Kind.New() || s.countable(l, lw)
 }
 
 // count reads how many; otherwise it says what is wrong.
@@ -455,6 +465,12 @@ func (s *state) bound(f *ir.Flow, statements ...[]*limitWord) {
 			}
 		}
 	}
+}
+
+// towards leaves those limits that are about conversations in one direction:
+// what the server opens, or what others do.
+func towards(outgoing bool, ls []*limitWord) []*limitWord {
+	return slices.DeleteFunc(slices.Clone(ls), func(lw *limitWord) bool { return (lw.Kind == ir.Outgoing) != outgoing })
 }
 
 // limitFor gives a flow its limit of a statement.

@@ -678,7 +678,7 @@ type Target struct {
 // limit attempts 30/min per source then block source 10m.
 type Limit struct {
 	span
-	Kind   *Word             `parser:"'limit' @@" oneof:"connections attempts bandwidth stanza stanzas requests registrations recipients resources logins negotiation"`
+	Kind   *Word             `parser:"'limit' @@" oneof:"connections attempts outgoing bandwidth stanza stanzas requests registrations recipients resources logins negotiation"`
 	Amount *Word             `parser:"@@"`
 	Auth   string            `parser:"(@('before' | 'after') 'auth')?"`
 	Burst  *Word             `parser:"('burst' @@)?"`

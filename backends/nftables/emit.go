@@ -406,7 +406,7 @@ func (b *builder) limit(c *Chain, l *ir.Limit) {
 		name, fresh := b.setName(ident(l.ID), suffix, l)
 		set := &Set{Name: name, Key: []KeyType{m.key}, Dynamic: true, Size: m.size}
 		var stmt Stmt = MeterConnections{Family: m.f, Bits: m.bits, Set: name, Over: l.Count}
-		if l.Kind == ir.Attempts {
+		if l.Kind.New() {
 			rate := Rate{Count: uint64(l.Count), Unit: l.Unit, Burst: l.Burst}
 			if rate.Burst == 0 {
 				rate.Burst = 5

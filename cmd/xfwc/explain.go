@@ -200,7 +200,7 @@ func limitText(l *ir.Limit) string {
 		}
 	}
 	s := fmt.Sprintf("limit %s %d %s", l.Kind, l.Count, key)
-	if l.Kind == ir.Attempts {
+	if l.Kind.New() {
 		s = fmt.Sprintf("limit %s %d/%s", l.Kind, l.Count, l.Unit)
 		if l.Burst > 0 {
 			s += fmt.Sprintf(" burst %d", l.Burst)

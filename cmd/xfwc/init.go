@@ -271,6 +271,7 @@ func (f *facts) federation(line func(string, ...any)) {
 	line("limit connections 1000 global")
 	line("limit attempts 60/minute burst 30 per source")
 	line("limit attempts 100/second burst 200 global")
+	line("limit outgoing 600/minute burst 300 global")
 	f.stanzas(line, "stanza-size-s2s", "preauth-size-s2s", 512<<10)
 	line("}")
 	line("")

@@ -305,6 +305,7 @@ type LimitKind string
 const (
 	Connections   LimitKind = "connections"   // at the same time
 	Attempts      LimitKind = "attempts"      // new connections per time
+	Outgoing      LimitKind = "outgoing"      // connections that the server opens to others, per time
 	Bandwidth     LimitKind = "bandwidth"     // bytes per time
 	StanzaSize    LimitKind = "stanza"        // bytes of one stanza
 	Stanzas       LimitKind = "stanzas"       // stanzas per time
@@ -318,7 +319,10 @@ const (
 
 // OnWire reports whether the first packets of conversations alone show what the
 // limit counts: that is what a point judges.
-func (k LimitKind) OnWire() bool { return k == Connections || k == Attempts }
+func (k LimitKind) OnWire() bool { return k == Connections || k.New() }
+
+// New reports whether the limit counts how often a conversation begins.
+func (k LimitKind) New() bool { return k == Attempts || k == Outgoing }
 
 // LimitKey is what a limit counts by.
 type LimitKey string
