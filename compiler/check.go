@@ -56,6 +56,7 @@ func Checks() []Check {
 		contentChecks,
 		anonymousChecks,
 		egressChecks,
+		dateChecks,
 		hygieneChecks,
 		complianceChecks,
 	)
