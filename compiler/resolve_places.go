@@ -542,8 +542,8 @@ func (s *state) engine(pt *ir.Point, e *lang.EngineItem) {
 	}
 	eng := ir.Engine{Kind: e.Kind, Mode: e.Mode, Origin: o}
 	if e.Device != nil {
-		if e.Kind != "suricata" {
-			s.addRemedy("value-invalid", e.Span(), fmt.Sprintf("%s does not listen passively", e.Kind), "Write suricata passive INTERFACE, or the engine alone.")
+		if e.Kind != "suricata" && e.Kind != "snort" {
+			s.addRemedy("value-invalid", e.Span(), fmt.Sprintf("%s does not listen passively", e.Kind), "Write suricata passive INTERFACE, snort passive INTERFACE, or the engine alone.")
 		}
 		s.ifaceName(e.Device)
 		eng.Device = e.Device.Text

@@ -222,6 +222,28 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 			add("web", nil, d.Web.Server, d.Web.Span())
 		case d.Serverless != nil:
 			add("serverless", nil, nil, d.Serverless.Span())
+		case d.Anonymous != nil:
+			add("anonymous", nil, d.Anonymous.Server, d.Anonymous.Span())
+		case d.Media != nil:
+			add("media", nil, d.Media.Server, d.Media.Span())
+		case d.Admin != nil:
+			add("admin", nil, d.Admin.Server, d.Admin.Span())
+		case d.Cluster != nil:
+			add("cluster", nil, d.Cluster.Server, d.Cluster.Span())
+		case d.Egress != nil:
+			add("egress", nil, d.Egress.Server, d.Egress.Span())
+		case d.Zone != nil:
+			add("zone", d.Zone.Name, nil, d.Zone.Span())
+		case d.Domains != nil:
+			add("domains", d.Domains.Name, nil, d.Domains.Span())
+		case d.Words != nil:
+			add("words", d.Words.Name, nil, d.Words.Span())
+		case d.Pattern != nil:
+			add("pattern", d.Pattern.Name, nil, d.Pattern.Span())
+		case d.Window != nil:
+			add("window", d.Window.Name, nil, d.Window.Span())
+		case d.Content != nil:
+			add("content", d.Content.Name, nil, d.Content.Span())
 		}
 	}
 	slices.Sort(names)

@@ -559,6 +559,15 @@ func (em *emitter) ledger() {
 		em.out.Ledger = append(em.out.Ledger, em.answers[intent]...)
 		delete(em.answers, intent)
 	}
+	for _, t := range em.p.Clients {
+		for _, f := range t.Flows {
+			// Without a leg after it, direct TLS does not arrive here.
+			if arrives := t.ALPN == em.pt || t.Offload == em.pt; arrives && !f.Leg && f.TLS == "direct" && !f.To.Any && f.To.Set == em.pt.Set {
+				em.answer("flow "+f.ID, ir.None, "this version writes no direct TLS offload or ALPN router: write it by hand", f.Origin)
+				em.out.Findings = append(em.out.Findings, byHand(em.pt, t))
+			}
+		}
+	}
 	for _, f := range em.p.Flows {
 		if !em.pt.Concerns(f) {
 			continue
@@ -566,6 +575,11 @@ func (em *emitter) ledger() {
 		list("flow "+f.ID, em.elsewhere(), f.Origin)
 		for _, l := range f.Limits {
 			list("limit "+l.ID, em.elsewhere(), l.Origin)
+		}
+	}
+	for _, t := range em.p.Egress {
+		if t.Default == ir.Deny && (em.pt.Role == ir.Gateway || em.pt.Server == t.Server) {
+			list("egress "+t.Server.Name, em.elsewhere(), t.Origin)
 		}
 	}
 	for _, e := range em.p.Unseen(em.pt, Backend{}.Kind()) {

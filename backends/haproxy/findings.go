@@ -47,3 +47,12 @@ func idle(pt *ir.Point, e *ir.Engine) diag.Finding {
 	f.Remedy = "Write tls terminate at " + pt.Name + " and a bosh route in a web statement, or remove the engine from the point."
 	return f
 }
+
+// byHand says that nothing takes the direct TLS that clients reach the point by.
+func byHand(pt *ir.Point, t *ir.ClientTerms) diag.Finding {
+	f := diag.New("ledger-by-hand", t.At["direct-tls"],
+		fmt.Sprintf("HAProxy of %s takes no direct TLS for clients of %s: this version writes neither an offload nor an ALPN router", pt.Name, t.Server.Name))
+	f.Labels = []diag.Label{{Span: pt.Origin.Span, Text: "the point"}}
+	f.Remedy = "Write it into the proxy by hand and waive this finding, or let the server end direct TLS: remove offload and alpn."
+	return f
+}

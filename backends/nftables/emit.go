@@ -781,6 +781,13 @@ func mergeRanges(rs []PortRange) []PortRange {
 	return out
 }
 
+// calls reports whether the point judges what the server calls.
+func calls(p *ir.Policy, pt *ir.Point, srv *ir.Server) bool {
+	return slices.ContainsFunc(p.Guards, func(g *ir.Guard) bool {
+		return g.Point == pt && slices.ContainsFunc(g.Services, func(s *ir.ServiceGuard) bool { return s.BySource && s.Addrs == srv.Set })
+	})
+}
+
 // ledger says how the packet filter holds each intent that concerns the point.
 func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 	seen := map[*ir.Flow]bool{}
@@ -812,6 +819,8 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 			continue
 		}
 		switch {
+		case f.Verdict == ir.Deny && f.Kind == ir.Egress:
+			add("flow "+f.ID, ir.Exact, "destinations are looked up before anything is allowed", f.Origin)
 		case f.Verdict == ir.Deny:
 			add("flow "+f.ID, ir.Exact, "sources are looked up before anything is allowed", f.Origin)
 		case f.TLS == "required":
@@ -842,6 +851,15 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 				}
 				add("limit "+l.ID+" then "+a.Name, exact, reason, l.Origin)
 			}
+		}
+	}
+	for _, t := range p.Egress {
+		if t.Default == ir.Deny && (pt.Role == ir.Gateway || pt.Server == t.Server) {
+			exact, reason := ir.None, "what the server calls does not pass this point"
+			if calls(p, pt, t.Server) {
+				exact, reason = ir.Exact, "every other TCP and UDP conversation that the server's addresses open is denied"
+			}
+			add("egress "+t.Server.Name, exact, reason, t.Origin)
 		}
 	}
 	es = append(es, p.Unseen(pt, "nftables")...)

@@ -29,6 +29,11 @@ func (b Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
 	}
 	em := &emitter{p: p, pt: pt, device: engine.Device, sids: numbers(p)}
 	em.flows()
+	for _, t := range em.p.Egress {
+		if t.Default == ir.Deny && (em.pt.Role == ir.Gateway || em.pt.Server == t.Server) {
+			em.ledger("egress "+t.Server.Name, ir.None, "a passive sensor reads copies of packets and holds none back", t.Origin)
+		}
+	}
 	em.out.Ledger = append(em.out.Ledger, em.p.Unseen(em.pt, Backend{}.Kind())...)
 	config, err := configuration(pt.Name, engine.Device)
 	switch {

@@ -35,7 +35,7 @@ func (p *Policy) Unseen(pt *Point, engine string) []LedgerEntry {
 		}
 	}
 	for _, t := range p.Anonymous {
-		if pt.Role != Gateway && pt.Server != t.Server {
+		if !t.Concerns(pt) {
 			continue
 		}
 		const shared = "they share the ports of other clients: only the server knows who has no account"
