@@ -23,7 +23,7 @@ func place(p *ir.Policy) []diag.Finding {
 		if pt.Engine("nftables") == nil {
 			continue
 		}
-		pl := &placing{p: p, pt: pt, held: held}
+		pl := &placing{p: p, pt: pt, held: held, called: map[*ir.Server][]*ir.Flow{}}
 		pl.bogons = pl.bogonSet()
 		p.Guards = append(p.Guards, pl.guards()...)
 	}
@@ -61,7 +61,8 @@ type placing struct {
 	pt     *ir.Point
 	bogons *ir.AddrSet // sources refused on internet-facing interfaces; nil when there is none
 	held   map[*ir.Flow]bool
-	names  map[string]bool // service names in use in the guard at hand
+	called map[*ir.Server][]*ir.Flow // what a server may open
+	names  map[string]bool           // service names in use in the guard at hand
 }
 
 // machine is a place that conversations end at: a server, or a host without one.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"go4.org/netipx"
+
 	"xfwc/compiler/ir"
 )
 
@@ -41,6 +43,9 @@ func spokenOf(t *ir.EgressTerms) []ir.PortSpan {
 // calls are the flows that the server may open: those of its own statements, and
 // those of allow statements, components and legs that begin at its addresses.
 func (pl *placing) calls(srv *ir.Server) []*ir.Flow {
+	if out, done := pl.called[srv]; done {
+		return out
+	}
 	var out []*ir.Flow
 	for _, f := range pl.p.Flows {
 		if f.Verdict != ir.Allow {
@@ -51,6 +56,7 @@ func (pl *placing) calls(srv *ir.Server) []*ir.Flow {
 			out = append(out, f)
 		}
 	}
+	pl.called[srv] = out
 	return out
 }
 
@@ -208,24 +214,70 @@ func (pl *placing) uncalled(m machine, ports []ir.PortSpan) []*ir.Entry {
 			}
 		}
 		for _, cl := range classes(spoken, claims, nil) {
-			e := &ir.Entry{ID: "egress-" + srv.Name, Match: ir.Match{Src: srv.Set}, Verdict: ir.Deny, Log: true, Origin: t.Origin}
-			var to [][]netip.Prefix
-			anywhere := false
-			for _, f := range cl.flows {
-				if anywhere = anywhere || f.To.Any; !anywhere {
-					to = append(to, f.To.Set.Prefixes)
-				}
-			}
-			if len(to) > 0 {
-				e.Match.Dst, e.Match.DstNot = union("called_by_"+strings.ReplaceAll(srv.Name, "-", "_"), t.Origin, to...), true
-			}
-			if anywhere || e.Match.Dst != nil && m.set.Within(e.Match.Dst) {
-				continue
-			}
+			e := ir.Entry{ID: "egress-" + srv.Name, Match: ir.Match{Src: srv.Set}, Verdict: ir.Deny, Log: true, Origin: t.Origin}
 			if !slices.Equal(cl.ports, ports) {
 				e.Match.DstPorts = cl.ports
 			}
-			es = append(es, e)
+			es = append(es, notCalled(e, m, cl.flows)...)
+		}
+	}
+	return es
+}
+
+// notCalled makes the entries that deny what no flow calls: never what one calls
+// at all hours, and at the other hours what one calls at some.
+func notCalled(deny ir.Entry, m machine, flows []*ir.Flow) []*ir.Entry {
+	name := strings.ReplaceAll("called_by_"+deny.ID, "-", "_")
+	var always, some [][]netip.Prefix
+	var timed []*ir.Flow
+	anyAtTimes := false
+	for _, f := range flows {
+		switch during := f.Terms != nil && f.Terms.During != nil; {
+		case during:
+			timed = append(timed, f)
+			anyAtTimes = anyAtTimes || f.To.Any
+			if !f.To.Any {
+				some = append(some, f.To.Set.Prefixes)
+			}
+		case f.To.Any:
+			return nil
+		default:
+			always = append(always, f.To.Set.Prefixes)
+		}
+	}
+	var es []*ir.Entry
+	// except denies what is not in the places; nothing where that is all there is.
+	except := func(places [][]netip.Prefix, during *ir.Window) {
+		e := deny
+		e.Match.During = during
+		if len(places) > 0 {
+			e.Match.Dst, e.Match.DstNot = union(name, deny.Origin, places...), true
+			if m.set.Within(e.Match.Dst) {
+				return
+			}
+		}
+		es = append(es, &e)
+	}
+	if !anyAtTimes {
+		except(slices.Concat(always, some), nil)
+	}
+	for _, f := range timed {
+		other := f.Terms.During.Else()
+		if f.To.Any {
+			except(always, other)
+			continue
+		}
+		var b netipx.IPSetBuilder
+		for _, p := range f.To.Set.Prefixes {
+			b.AddPrefix(p)
+		}
+		for _, p := range slices.Concat(always...) {
+			b.RemovePrefix(p)
+		}
+		if set, err := b.IPSet(); err == nil && len(set.Prefixes()) > 0 {
+			e := deny
+			e.Match.Dst, e.Match.During = newSet(name, deny.Origin, set.Prefixes()), other
+			es = append(es, &e)
 		}
 	}
 	return es

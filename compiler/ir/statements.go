@@ -73,6 +73,29 @@ type Moment struct {
 	Minute uint16 // after midnight
 }
 
+// Else is the hours of the week that the window leaves out.
+func (w *Window) Else() *Window {
+	out := &Window{Name: w.Name, Origin: w.Origin}
+	for d := range Weekdays {
+		var spans []WindowSpan
+		for _, s := range w.Spans {
+			if s.Days[d] {
+				spans = append(spans, s)
+			}
+		}
+		slices.SortFunc(spans, func(a, b WindowSpan) int { return cmp.Compare(a.From, b.From) })
+		rest := WindowSpan{}
+		rest.Days[d] = true
+		for _, s := range append(spans, WindowSpan{From: 1440}) {
+			if rest.To = s.From; rest.From < rest.To {
+				out.Spans = append(out.Spans, rest)
+			}
+			rest.From = max(rest.From, s.To)
+		}
+	}
+	return out
+}
+
 // MomentOf is the minute of the week, in UTC, that a time lies in.
 func MomentOf(t time.Time) Moment {
 	t = t.UTC()
