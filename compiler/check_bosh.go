@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -258,7 +259,7 @@ var boshChecks = []Check{
 		Code:      "bosh-assume-secure",
 		Severity:  diag.Error,
 		Title:     "the clear port behind the proxy is open to others as well",
-		Why:       "The server takes what arrives on that port for secured by the proxy: with consider_bosh_secure or consider_websocket_secure in Prosody, and always in ejabberd and Openfire. Whoever reaches it without the proxy logs in in clear text.",
+		Why:       "The server takes what arrives on that port for secured by the proxy: with consider_bosh_secure or consider_websocket_secure in Prosody, and ejabberd and Openfire do not even ask. Whoever reaches it without the proxy logs in in clear text.",
 		Reference: "XEP-0124 §19.2, Prosody documentation: mod_bosh, consider_bosh_secure",
 		Remedy:    "Remove the statement, so that the proxy alone reaches the port.",
 		Since:     "0.2",
@@ -285,9 +286,7 @@ allow network branch to web of chat
 					continue
 				}
 				for _, d := range p.accesses("allow") {
-					for _, f := range p.notAdmin(d) {
-						p.besideProxy(d, f, t)
-					}
+					p.besideProxy(d, t)
 				}
 			}
 		},
@@ -296,7 +295,7 @@ allow network branch to web of chat
 		Code:      "http-poll-0025",
 		Severity:  diag.Error,
 		Title:     "HTTP polling is offered",
-		Why:       "XEP-0025 is obsolete: it has neither the keys nor the identifiers that protect a BOSH session, and makes every client ask all the time.",
+		Why:       "XEP-0025 is obsolete and nobody mends it any more. Every client asks all the time whether there is something for it, where one of BOSH is told.",
 		Reference: "XEP-0025 §1, XEP-0124 §2",
 		Remedy:    "Remove the path, and offer `bosh` or `websocket`.",
 		Since:     "0.2",
@@ -321,39 +320,30 @@ allow network branch to web of chat
 	},
 }
 
-// notAdmin lists the flows of an allow statement that are not for the
-// administration of a server: that one shares the listener with web access in
-// ejabberd, and is another question.
-func (p *Pass) notAdmin(d *lang.AccessDecl) []*ir.Flow {
-	var out []*ir.Flow
-	for _, f := range p.flows(d) {
-		for _, t := range d.To {
-			if t.Service.Text != "admin" && strings.HasSuffix(f.Origin.Label, " to "+t.Service.Text+" of "+t.Of.Text) {
-				out = append(out, f)
-			}
-		}
-	}
-	return out
-}
-
 // besideProxy reports an allow statement by which others than the proxy reach
-// the server's clear port.
-func (p *Pass) besideProxy(d *lang.AccessDecl, f *ir.Flow, t *ir.WebTerms) {
-	if !overlaps(f.To.Set, t.Server.Set) || !intersects(f.Ports, []ir.PortSpan{t.Routes[0].Backend}) {
-		return
-	}
-	far := "any"
-	if f.From.Set != nil {
-		far = ""
-		for _, pfx := range f.From.Set.Prefixes {
-			if !loopback(pfx) && !holds(t.Server.Set, pfx) && !holds(t.Point.Set, pfx) {
-				far = spell(pfx)
-				break
+// the server's clear port. Administration shares that port in ejabberd, and is
+// another question.
+func (p *Pass) besideProxy(d *lang.AccessDecl, t *ir.WebTerms) {
+	backend := []ir.PortSpan{t.Routes[0].Backend}
+	for _, f := range p.flows(d) {
+		if !overlaps(f.To.Set, t.Server.Set) || !intersects(f.Ports, backend) {
+			continue
+		}
+		far := "any"
+		if f.From.Set != nil {
+			i := slices.IndexFunc(f.From.Set.Prefixes, func(pfx netip.Prefix) bool {
+				return !loopback(pfx) && !holds(t.Server.Set, pfx) && !holds(t.Point.Set, pfx)
+			})
+			if i < 0 {
+				continue
+			}
+			far = spell(f.From.Set.Prefixes[i])
+		}
+		for _, target := range d.To {
+			if target.Service.Text != "admin" && strings.HasSuffix(f.Origin.Label, " to "+target.Service.Text+" of "+target.Of.Text) {
+				p.Report(target.Span(), fmt.Sprintf("%s reaches port %d of %s, which is clear and meant for %s alone", far, backend[0].From, t.Server.Name, t.Point.Name),
+					label(t.At["tls"], "TLS ends at %s", t.Point.Name))
 			}
 		}
-	}
-	if far != "" {
-		p.Report(d.Span(), fmt.Sprintf("%s reaches port %d of %s, which is clear and meant for %s alone", far, t.Routes[0].Backend.From, t.Server.Name, t.Point.Name),
-			label(t.At["tls"], "TLS ends at %s", t.Point.Name))
 	}
 }

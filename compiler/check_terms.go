@@ -147,7 +147,7 @@ func (p *Pass) webOf(r *ir.HTTPRoute) *ir.WebTerms {
 	return nil
 }
 
-// routesOf lists the paths of one kind, with the statement that each stands in.
+// routesOf lists the paths of these kinds, in policy order.
 func (p *Pass) routesOf(kinds ...string) []*ir.HTTPRoute {
 	var out []*ir.HTTPRoute
 	for _, r := range p.Policy.Routes {
