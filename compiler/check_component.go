@@ -406,9 +406,11 @@ func (p *Pass) opensComponent(f *ir.Flow, s *ir.Server) bool {
 			return true
 		}
 	}
-	for _, c := range p.Policy.Flows {
-		if c.Kind == ir.Component && !c.Outbound && c.Server == s && intersects(f.Ports, c.Ports) {
-			return true
+	for _, t := range p.Policy.Components {
+		for _, c := range t.Flows {
+			if !c.Outbound && t.Server == s && intersects(f.Ports, c.Ports) {
+				return true
+			}
 		}
 	}
 	return false
