@@ -83,10 +83,12 @@ var listenerRows = []listenerRow{
 	{"openfire", "", "", "admin", "tcp/9090", "any", "clear", "Openfire openfire.xml: adminConsole.port"},
 	{"openfire", "", "", "admin", "tcp/9091", "any", "tls", "Openfire openfire.xml: adminConsole.securePort"},
 	{"openfire", "", "", "jmx", "tcp/1099", "any off", "clear", "Openfire xmpp.jmx.port, open once xmpp.jmx.enabled is set"},
+	{"openfire", "", "", "debug", "tcp/5005", "any off", "clear", "Openfire Dockerfile: the Java debugger, open once the JVM is told to"},
 	{"openfire", "", "", "cluster", "tcp/5701-5800", "any off", "clear", "Openfire Hazelcast plugin, hazelcast-cache-config.xml: port 5701 with auto-increment over 100 ports"},
 
 	// Tigase 8. 9080 and 9050 are the ports of the manual's example.
-	{"tigase", "", "", "clients", "tcp/5222", "any", "starttls-optional", "Tigase ClientConnectionManager; vhost-tls-required is false"},
+	{"tigase", "", "8.1", "clients", "tcp/5222", "any", "starttls-optional", "Tigase ClientConnectionManager; vhost-tls-required is false in the manual"},
+	{"tigase", "8.1", "", "clients", "tcp/5222", "any", "starttls-required", "Tigase ClientConnectionManager; VHostItemImpl.java: VHOST_TLS_REQUIRED_PROP_DEF is true"},
 	{"tigase", "", "", "clients-tls", "tcp/5223", "any", "tls", "Tigase ClientConnectionManager; manual, Network Instructions"},
 	{"tigase", "", "", "federation", "tcp/5269", "any", "starttls-optional", "Tigase S2SConnectionManager; manual, Network Instructions"},
 	{"tigase", "", "", "component", "tcp/5270", "any off", "clear", "Tigase manual, External Component Configuration: the ext component"},

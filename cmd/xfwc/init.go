@@ -240,6 +240,9 @@ func (f *facts) clients(line func(string, ...any)) {
 	line("from any")
 	line("starttls required")
 	line("direct-tls port %d%s", f.directTLS(), map[bool]string{true: "", false: " # CHANGE: open it in the server's configuration too"}[f.listens("clients-tls")])
+	if s, ok := compiler.SettingOf(f.software, f.version, "anonymous"); ok && s.Upstream() != "off" {
+		f.setting(line, "sasl scram-sha-1, scram-sha-256", s.Key, "off") // and so not ANONYMOUS
+	}
 	f.setting(line, "tls 1.2", "tls-min", "1.2", "1.3")
 	f.setting(line, "compression off", "compression", "off", "none")
 	if s, ok := compiler.SettingOf(f.software, f.version, "registration"); ok && s.Upstream() == "invite" {
