@@ -257,7 +257,7 @@ allow network ops to tcp/9091 of im
 			for _, o := range p.openings(ir.Access, ir.Admin) {
 				for _, s := range p.machines(o.flow) {
 					for _, l := range s.Listeners {
-						if !administers(l) || l.Transport != "clear" || !intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
+						if !administers(l) || l.Transport != "clear" || o.flow.TLS == "required" || !intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
 							continue
 						}
 						if _, _, worse := console(s, []ir.PortSpan{l.Port}); worse {

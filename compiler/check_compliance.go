@@ -168,7 +168,7 @@ var frameworks = []framework{
 			[]string{"comply-no-tests", "test-failed"}, testOrigins},
 		{"5.5", "The ruleset is kept current: changes are managed, rules are reviewed, and what is no longer needed goes.",
 			"Statements have a last day, after which check reports them; drift reports what was changed by hand.",
-			[]string{"comply-no-review", "waive-expired", "name-unused"}, dated},
+			[]string{"comply-no-review", "statement-expired", "waive-expired", "name-unused"}, dated},
 	}},
 	{"pci-dss-4.0", "PCI DSS v4.0", []control{
 		{"1.1.1", "Rules for how network security controls are run are written down and known.", "A matter of procedures.", nil, nil},
@@ -184,7 +184,7 @@ var frameworks = []framework{
 		{"1.2.6", "Services that are not secure by themselves are protected otherwise, and it is written down how.",
 			"No readable service crosses a network, but those that are tunnelled.", append([]string{"comply-insecure-service"}, clearText...), tunnels},
 		{"1.2.7", "The configuration is reviewed at least every six months.",
-			"Statements have a last day, after which check reports them.", []string{"comply-no-review", "waive-expired"}, dated},
+			"Statements have a last day, after which check reports them.", []string{"comply-no-review", "statement-expired", "waive-expired"}, dated},
 		{"1.2.8", "Configuration files are protected, and what is in force is what they say.",
 			"Protection of the files is a matter of the machines; xfwc drift compares what is in force with the policy.", nil, nil},
 		{"1.3.1", "Only traffic that is needed comes in; all other is denied.",

@@ -61,8 +61,11 @@ type rule struct {
 	Since     string `json:"since,omitempty"`
 	// Profile is the profile that switches the check on; empty for every policy.
 	Profile string `json:"profile,omitempty"`
-	Bad     string `json:"bad,omitempty"`
-	Good    string `json:"good,omitempty"`
+	// Comply are the frameworks that switch the check on where comply names one;
+	// empty for every policy.
+	Comply []string `json:"comply,omitempty"`
+	Bad    string   `json:"bad,omitempty"`
+	Good   string   `json:"good,omitempty"`
 }
 
 // rules is the whole catalogue, ordered by code.
@@ -71,7 +74,7 @@ func rules() []rule {
 	for _, c := range compiler.Checks() {
 		all = append(all, rule{
 			Code: c.Code, Severity: c.Severity.String(), Title: c.Title, Why: c.Why, Remedy: c.Remedy,
-			Reference: c.Reference, Since: c.Since, Profile: c.Profile, Bad: c.Bad, Good: c.Good,
+			Reference: c.Reference, Since: c.Since, Profile: c.Profile, Comply: c.Frameworks, Bad: c.Bad, Good: c.Good,
 		})
 	}
 	for _, c := range diag.Codes() {
@@ -91,6 +94,9 @@ func listRules(w io.Writer, all []rule) error {
 		if r.Profile == "strict" {
 			title += " [strict]"
 		}
+		if r.Comply != nil {
+			title += " [comply " + strings.Join(r.Comply, ", ") + "]"
+		}
 		if _, err := fmt.Fprintf(w, "%-*s  %-7s  %s\n", width, r.Code, r.Severity, title); err != nil {
 			return err
 		}
@@ -103,6 +109,7 @@ func (r rule) print(w io.Writer) error {
 	fmt.Fprintf(&b, "%s (%s): %s\n", r.Code, r.Severity, r.Title)
 	for _, part := range []struct{ head, text string }{
 		{"Why", r.Why}, {"Remedy", r.Remedy}, {"Reference", r.Reference}, {"Since", r.Since}, {"Profile", r.Profile},
+		{"Comply", strings.Join(r.Comply, ", ")},
 	} {
 		if part.text != "" {
 			fmt.Fprintf(&b, "\n%s: %s\n", part.head, part.text)
