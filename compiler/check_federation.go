@@ -319,7 +319,7 @@ federation of chat {
 		Title:     "dialback cannot call back",
 		Why:       "In dialback the server that is asked to accept a domain opens a second connection, to the authoritative server of that domain. A peer that may connect in one direction only can never be verified.",
 		Reference: "XEP-0220 §1.2, §1.4",
-		Remedy:    "Remove the `direction` line, or state `auth external`, which needs no second connection.",
+		Remedy:    "Remove the `direction` line or the rule that denies the call, or state `auth external`, which needs no second connection.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -349,6 +349,17 @@ federation of chat {
 						p.Report(r.directionPlace(), fmt.Sprintf("peer %s is known by dialback, but %s may not open the connection that verifies it", r.domain(), fed.server.Name))
 					case len(r.in) == 0:
 						p.Report(r.directionPlace(), fmt.Sprintf("peer %s may not open the connection by which it verifies %s", r.domain(), fed.server.Name))
+					default:
+						if rule := p.callDenied(fed.server, r.out); rule != nil {
+							p.Report(rule.Origin.Span, fmt.Sprintf("%s may not open the connection that verifies peer %s", fed.server.Name, r.domain()),
+								label(r.item.Domain.Span(), "the peer is known by dialback"))
+						}
+					}
+				}
+				if calls := fed.calls(); len(calls) > 0 && dialback(calls[0]) {
+					if rule := p.callDenied(fed.server, calls); rule != nil {
+						p.Report(rule.Origin.Span, fmt.Sprintf("%s may not open the connections that verify others", fed.server.Name),
+							label(header(fed.decl, fed.decl.Server), "everybody is known by dialback"))
 					}
 				}
 			}
@@ -779,11 +790,11 @@ federation of chat {
 					}
 				}
 				if len(places) > 0 {
-					verb := "has its"
+					has, is := "has its", "is"
 					if len(names) > 1 {
-						verb = "have their"
+						has, is = "have their", "are"
 					}
-					p.Report(places[0].Span, fmt.Sprintf("%s %s addresses stated by hand, and are not in xfwc.lock: %s", plural(len(names), "peer"), verb, strings.Join(names, ", ")), places[1:]...)
+					p.Report(places[0].Span, fmt.Sprintf("%s %s addresses stated by hand, and %s not in xfwc.lock: %s", plural(len(names), "peer"), has, is, strings.Join(names, ", ")), places[1:]...)
 				}
 			}
 		},
@@ -910,6 +921,29 @@ func (p *Pass) ownDomains() []ownDomain {
 		}
 	}
 	return out
+}
+
+// calls are the flows by which the server calls strangers.
+func (d federation) calls() []*ir.Flow {
+	return slices.DeleteFunc(slices.Clone(d.open), func(f *ir.Flow) bool { return !f.Outbound })
+}
+
+// callDenied finds a rule of the server's egress that denies every one of the
+// flows; nil where one of them is left.
+func (p *Pass) callDenied(s *ir.Server, calls []*ir.Flow) *ir.Flow {
+	var rule *ir.Flow
+	for _, f := range calls {
+		denied := slices.IndexFunc(p.Policy.Flows, func(d *ir.Flow) bool {
+			return d.Kind == ir.Egress && d.Verdict == ir.Deny && d.Server == s && (d.Terms == nil || d.Terms.During == nil) &&
+				!slices.ContainsFunc(f.Ports, func(span ir.PortSpan) bool { return !intersects(d.Ports, []ir.PortSpan{span}) }) &&
+				(d.To.Any || f.To.Set != nil && f.To.Set.Within(d.To.Set))
+		})
+		if denied < 0 {
+			return nil
+		}
+		rule = p.Policy.Flows[denied]
+	}
+	return rule
 }
 
 // federationOf finds the federation statement of a server, or nil.

@@ -14,6 +14,68 @@ import (
 
 var proofChecks = []Check{
 	{
+		Code:      "fed-posh-no-https-egress",
+		Severity:  diag.Error,
+		Title:     "POSH is a proof, and the server may not fetch it",
+		Why:       "The proof is a file on a web server of the peer's domain, fetched by HTTPS. Where that is closed, every peer that relies on it is refused.",
+		Reference: "RFC 7711 §3, RFC 7712 §5.2",
+		Remedy:    "Add `allow https to any` to the egress statement, or take posh from `identity`.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network resolver = 192.0.2.53
+server chat { software prosody 13.0  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default  deny
+  tls      required
+  auth     external
+  identity pkix, posh
+  peer branch.example
+}
+egress of chat {
+  default deny
+  allow   dns to resolver
+}
+`,
+		Good: `policy "p" { profile baseline }
+network resolver = 192.0.2.53
+server chat { software prosody 13.0  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default  deny
+  tls      required
+  auth     external
+  identity pkix, posh
+  peer branch.example
+}
+egress of chat {
+  default deny
+  allow   dns to resolver
+  allow   https to any
+}
+`,
+		Run: func(p *Pass) {
+			for _, fed := range p.federations {
+				at := slices.IndexFunc(p.Policy.Egress, func(e *ir.EgressTerms) bool { return e.Server == fed.server })
+				if at < 0 || p.fetches(p.Policy.Egress[at], len(fed.open) > 0) {
+					continue
+				}
+				closed := label(p.Policy.Egress[at].Origin.Span, "what the server may call is stated here")
+				if len(fed.open) > 0 && slices.Contains(fed.terms.Identity, "posh") {
+					p.Report(fed.identityPlace("posh"), fmt.Sprintf("%s may not fetch the POSH files of the domains that it federates with", fed.server.Name), closed)
+					continue
+				}
+				for _, r := range fed.peers {
+					if slices.Contains(r.terms.Identity, "posh") {
+						place, labels := r.identityPlace(fed, "posh")
+						p.Report(place, fmt.Sprintf("%s may not fetch the POSH file of peer %s", fed.server.Name, r.domain()), append(labels, closed)...)
+					}
+				}
+			}
+		},
+	},
+	{
 		Code:      "fed-dane-no-dnssec",
 		Severity:  diag.Error,
 		Title:     "DANE is the only proof of a peer whose zone is not signed",
@@ -192,6 +254,25 @@ federation of chat {
 			}
 		},
 	},
+}
+
+// fetches reports whether a server may call web servers, of everybody or at
+// least of somebody.
+func (p *Pass) fetches(e *ir.EgressTerms, everybody bool) bool {
+	allowed := e.Default == ir.Allow
+	for _, f := range p.Policy.Flows {
+		ours := f.Outbound && f.Server == e.Server || f.Kind == ir.Access && overlaps(f.From.Set, e.Server.Set)
+		if !ours || !intersects(f.Ports, []ir.PortSpan{tcpPort(443)}) {
+			continue
+		}
+		switch {
+		case f.Verdict == ir.Deny && worldwide(f.To):
+			return false
+		case f.Verdict == ir.Allow && (worldwide(f.To) || !everybody):
+			allowed = true
+		}
+	}
+	return allowed
 }
 
 // identityPlace is where the federation states a proof.
