@@ -263,11 +263,11 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 		}
 	}
 	if !found {
-		stated, names := subjectSpans(s.decls, subject)
+		stated, typed, names := subjectSpans(s.decls, subject)
 		if len(stated) > 0 {
 			return false // its errors have been reported
 		}
-		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(name, names)+"Name a statement of the policy.")
+		s.addRemedy("name-unknown", subject.Span(), fmt.Sprintf("the policy has no %s", subject), suggest(typed.Text, names)+"Name a statement of the policy.").Fix = respell(typed, diag.MeantName(typed.Text, names))
 	}
 	return found
 }

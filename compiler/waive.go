@@ -114,10 +114,9 @@ func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) 
 		report("value-invalid", d.Because.Span(), "the waiver gives no reason", "Write why the finding may stay, and where that was agreed.")
 	}
 	if d.On != nil {
+		var typed *lang.Word
 		var names []string
-		w.subjects, names = subjectSpans(decls, d.On)
-		if len(w.subjects) == 0 {
-			typed := cmp.Or(d.On.Name, d.On.Of, &lang.Word{})
+		if w.subjects, typed, names = subjectSpans(decls, d.On); len(w.subjects) == 0 {
 			report("name-unknown", d.On.Span(), fmt.Sprintf("the policy has no %s", d.On), suggest(typed.Text, names)+"Name a statement of the policy.").Fix =
 				respell(typed, diag.MeantName(typed.Text, names))
 		}
@@ -176,24 +175,25 @@ func spanHolds(outer, inner diag.Span) bool {
 		outer.Start.Offset <= inner.Start.Offset && inner.Start.Offset < max(outer.End.Offset, outer.Start.Offset+1)
 }
 
-// subjectSpans finds the statements that a subject means, and the names that it
-// could have meant.
-func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span, names []string) {
+// subjectSpans finds the statements that a subject means. Where it means none,
+// typed is the word that is wrong, and names are what could stand there.
+func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span, typed *lang.Word, names []string) {
+	var servers []string
 	add := func(kind string, name, of *lang.Word, at diag.Span) {
 		if kind != subject.Kind {
 			return
 		}
-		switch {
-		case subject.Name != nil && name != nil:
-			names = append(names, name.Text)
-		case subject.Of != nil && of != nil:
-			names = append(names, of.Text)
-		}
 		same := func(want, have *lang.Word) bool {
 			return want == nil || have != nil && strings.EqualFold(want.Text, have.Text)
 		}
-		if same(subject.Name, name) && same(subject.Of, of) {
+		sameName, sameOf := same(subject.Name, name), same(subject.Of, of)
+		switch {
+		case sameName && sameOf:
 			spans = append(spans, at)
+		case sameName && of != nil:
+			servers = append(servers, of.Text)
+		case sameOf && name != nil:
+			names = append(names, name.Text)
 		}
 	}
 	for _, d := range decls {
@@ -203,6 +203,16 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 			add("policy", nil, nil, d.Policy.Span())
 		case d.Network != nil:
 			add("network", d.Network.Name, nil, d.Network.Span())
+		case d.Zone != nil:
+			add("zone", d.Zone.Name, nil, d.Zone.Span())
+		case d.Domains != nil:
+			add("domains", d.Domains.Name, nil, d.Domains.Span())
+		case d.Words != nil:
+			add("words", d.Words.Name, nil, d.Words.Span())
+		case d.Pattern != nil:
+			add("pattern", d.Pattern.Name, nil, d.Pattern.Span())
+		case d.Window != nil:
+			add("window", d.Window.Name, nil, d.Window.Span())
 		case d.Server != nil:
 			add("server", d.Server.Name, nil, d.Server.Span())
 		case d.Point != nil:
@@ -220,8 +230,6 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 			add("component", d.Component.Name, d.Component.Server, d.Component.Span())
 		case d.Web != nil:
 			add("web", nil, d.Web.Server, d.Web.Span())
-		case d.Serverless != nil:
-			add("serverless", nil, nil, d.Serverless.Span())
 		case d.Anonymous != nil:
 			add("anonymous", nil, d.Anonymous.Server, d.Anonymous.Span())
 		case d.Media != nil:
@@ -232,20 +240,19 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 			add("cluster", nil, d.Cluster.Server, d.Cluster.Span())
 		case d.Egress != nil:
 			add("egress", nil, d.Egress.Server, d.Egress.Span())
-		case d.Zone != nil:
-			add("zone", d.Zone.Name, nil, d.Zone.Span())
-		case d.Domains != nil:
-			add("domains", d.Domains.Name, nil, d.Domains.Span())
-		case d.Words != nil:
-			add("words", d.Words.Name, nil, d.Words.Span())
-		case d.Pattern != nil:
-			add("pattern", d.Pattern.Name, nil, d.Pattern.Span())
-		case d.Window != nil:
-			add("window", d.Window.Name, nil, d.Window.Span())
+		case d.Serverless != nil:
+			add("serverless", nil, nil, d.Serverless.Span())
 		case d.Content != nil:
 			add("content", d.Content.Name, nil, d.Content.Span())
+		case d.Test != nil:
+			add("test", &lang.Word{Text: d.Test.Name.Value()}, nil, d.Test.Span())
 		}
 	}
+	// Where another of that name exists, it is the server that is wrong.
+	typed = cmp.Or(subject.Name, subject.Of, &lang.Word{})
+	if subject.Of != nil && (subject.Name == nil || len(servers) > 0) {
+		typed, names = subject.Of, servers
+	}
 	slices.Sort(names)
-	return spans, slices.Compact(names)
+	return spans, typed, slices.Compact(names)
 }
