@@ -1,11 +1,13 @@
 package xfwc_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
+	"xfwc/compiler"
 	"xfwc/lang"
 )
 
@@ -37,6 +39,45 @@ func TestSpecGrammar(t *testing.T) {
 		return
 	}
 	t.Errorf("the grammar in SPEC.md is not the parser's; run make golden. The parser's is:\n%s", want)
+}
+
+// The table of limits stands in SPEC.md between these two lines.
+const (
+	limitsBegin = "<!-- limits: written by `make golden` -->\n"
+	limitsEnd   = "<!-- end of limits -->\n"
+)
+
+// TestSpecLimits compares the table of limits in SPEC.md with that of the compiler.
+func TestSpecLimits(t *testing.T) {
+	spec := readSpec(t)
+	head, rest, ok := strings.Cut(spec, limitsBegin)
+	got, tail, ok2 := strings.Cut(rest, limitsEnd)
+	if !ok || !ok2 {
+		t.Fatalf("SPEC.md has no lines %q and %q", limitsBegin, limitsEnd)
+	}
+	var want strings.Builder
+	fmt.Fprintf(&want, "| limit | %s | can be held by |\n|%s\n", strings.Join(compiler.LimitStatements, " | "), strings.Repeat("---|", len(compiler.LimitStatements)+2))
+	for _, r := range compiler.LimitTable {
+		fmt.Fprintf(&want, "| `%s %s` |", r.Kind, r.Amount())
+		for _, statement := range compiler.LimitStatements {
+			var keys []string
+			for _, k := range r.Keys[statement] {
+				keys = append(keys, string(k))
+			}
+			fmt.Fprintf(&want, " %s |", strings.Join(keys, ", "))
+		}
+		fmt.Fprintf(&want, " %s |\n", r.Holds)
+	}
+	if got == want.String() {
+		return
+	}
+	if os.Getenv("XFWC_UPDATE") != "" {
+		if err := os.WriteFile("SPEC.md", []byte(head+limitsBegin+want.String()+limitsEnd+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Errorf("the table of limits in SPEC.md is not the compiler's; run make golden. The compiler's is:\n%s", want.String())
 }
 
 // xfwBlock finds the examples of the language in a document.
