@@ -238,7 +238,7 @@ allow network nodes to cluster of chat
 		Title:     "administration is reached in clear text",
 		Why:       "The password of the administrator crosses every network between his desk and the server readable.",
 		Reference: "Openfire Installation Guide: Firewall; ejabberd documentation, Administrator Guide: Security",
-		Remedy:    "Use the listener with TLS: open `tcp/PORT of SERVER` instead of `admin of SERVER`, or go through ssh.",
+		Remedy:    "Open the listener with TLS alone: a statement `admin of SERVER` with `tls required` does so. Or go through ssh.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
