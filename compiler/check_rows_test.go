@@ -3,10 +3,73 @@ package compiler
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
+
+// Best practice is a list of 131 rows, some of several codes: every one is a
+// check with a case that fires it and a near miss that does not, or it stands in
+// SPEC.md with the input it needs. golden/checks/rows.txt says which.
+func TestRowsAreCovered(t *testing.T) {
+	rows := readFile(t, "../golden/checks/rows.txt")
+	spec := specTable(t)
+	var cases strings.Builder
+	archives, err := filepath.Glob("../golden/checks/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range archives {
+		cases.WriteString(readFile(t, a))
+	}
+	seen := map[string]bool{}
+	numbers := map[string]bool{}
+	for line := range strings.Lines(rows) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Fields(line)
+		if len(f) != 3 || seen[f[1]] || f[2] != "check" && f[2] != "SPEC" {
+			t.Errorf("rows.txt: %q", line)
+			continue
+		}
+		number, code := f[0], f[1]
+		seen[code], numbers[number] = true, true
+		inSpec := slices.Contains(spec, code)
+		switch {
+		case f[2] == "SPEC":
+			if !inSpec {
+				t.Errorf("row %s: %s is not in the table of SPEC.md", number, code)
+			}
+			if isCheck(code) {
+				t.Errorf("row %s: %s is a check, and rows.txt says that it needs more than a policy", number, code)
+			}
+		case inSpec:
+			t.Errorf("row %s: %s is in the table of SPEC.md, and rows.txt says that it is a check", number, code)
+		case !isCheck(code):
+			t.Errorf("row %s: there is no check %s", number, code)
+		default:
+			if !regexp.MustCompile(`(?m)^# want: ` + code + ` [0-9]+$`).MatchString(cases.String()) {
+				t.Errorf("row %s: no case of golden/checks fires %s", number, code)
+			}
+			if !regexp.MustCompile(`(?m)^# near: ` + code + `( [0-9]+)?$`).MatchString(cases.String()) {
+				t.Errorf("row %s: no case of golden/checks is a near miss of %s; say so with `# near: %s`", number, code, code)
+			}
+		}
+	}
+	for n := 1; n <= 131; n++ {
+		if !numbers[fmt.Sprint(n)] {
+			t.Errorf("rows.txt lacks row %d", n)
+		}
+	}
+	for _, code := range spec {
+		if !seen[code] {
+			t.Errorf("SPEC.md lists %s among the checks that need more than a policy, and rows.txt does not know it", code)
+		}
+	}
+}
 
 // A near miss that fires is none: the case has no finding of the code, or, where
 // the mark names a line, none on that line.
@@ -63,4 +126,23 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(src)
+}
+
+// specTable lists the codes of the table in SPEC.md of checks that need more
+// than a policy.
+func specTable(t *testing.T) []string {
+	t.Helper()
+	_, after, ok := strings.Cut(readFile(t, "../SPEC.md"), "### Checks that need more than a policy\n")
+	if !ok {
+		t.Fatal("SPEC.md has no table of checks that need more than a policy")
+	}
+	section, _, _ := strings.Cut(after, "\n#")
+	var out []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| .+ \\| .+ \\| `xfwc (drift|lock)` \\|$").FindAllStringSubmatch(section, -1) {
+		out = append(out, m[1])
+	}
+	if rows := strings.Count(section, "\n| `"); rows != len(out) {
+		t.Errorf("SPEC.md: %d of %d lines of the table say what is asked, what is needed and which command reports it", len(out), rows)
+	}
+	return out
 }
