@@ -110,6 +110,16 @@ var debianPackages = []struct{ software, since, until, version string }{
 	{"prosody", "13.0", "13.0.2", "13.0.1-1~bpo12+1"},
 }
 
+// debianPackage is the package that was read for a version; "" is none.
+func debianPackage(software string, v serverVersion) string {
+	for _, p := range debianPackages {
+		if p.software == software && v.within(p.since, p.until) {
+			return p.version
+		}
+	}
+	return ""
+}
+
 type settingRow struct {
 	software, since, until string
 	key, option            string
@@ -124,12 +134,7 @@ func Settings(software, version string) ([]Setting, bool) {
 	if !ok {
 		return nil, false
 	}
-	pkg := ""
-	for _, p := range debianPackages {
-		if p.software == software && v.within(p.since, p.until) {
-			pkg = p.version
-		}
-	}
+	pkg := debianPackage(software, v)
 	var out []Setting
 	for _, r := range settingRows {
 		if r.software != software || !v.within(r.since, r.until) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+
+	"xfwc/compiler/ir"
 )
 
 func TestSettings(t *testing.T) {
@@ -146,13 +148,13 @@ func TestSettingRows(t *testing.T) {
 
 // The files that Debian ships state what the column for Debian says: each line
 // of testdata/debian.txtar is a fact taken from the real file by
-// scripts/debian-defaults.sh, and belongs to one setting.
+// scripts/debian-defaults.sh, and belongs to one setting or to one listener.
 func TestDebianSettings(t *testing.T) {
 	src, err := os.ReadFile("testdata/debian.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`^(\S+)=(\S+(?: \S+)*)$`)
+	line := regexp.MustCompile(`^([^=]+)=(\S+(?: \S+)*)$`)
 	seen := 0
 	for _, f := range txtar.Parse(src).Files {
 		software, pkg, ok := strings.Cut(f.Name, " ")
@@ -166,6 +168,16 @@ func TestDebianSettings(t *testing.T) {
 				t.Fatalf("%s: %q", f.Name, l)
 			}
 			seen++
+			if service, port, ok := strings.Cut(m[1], " "); ok {
+				ls, _ := Defaults(software, version)
+				i := slices.IndexFunc(ls, func(l ir.Listener) bool { return l.Service == service && l.Port == mustPorts(port) })
+				if i < 0 {
+					t.Errorf("%s %s: no listener is %s", software, version, m[1])
+				} else if got, ok := DebianListener(software, version, ls[i]); !ok || got != m[2] {
+					t.Errorf("%s %s: %s is %s in the package, and %q in the table", software, pkg, m[1], m[2], got)
+				}
+				continue
+			}
 			s, ok := SettingOf(software, version, m[1])
 			if !ok || s.Package != pkg {
 				t.Errorf("%s %s: %s has no setting from package %s, but from %q", software, version, m[1], pkg, s.Package)
@@ -198,7 +210,8 @@ Three places say what an option is by default, and they disagree: the program's
 code, the project's own example configuration, and the file that Debian
 installs. An empty cell means that the place does not state the option, so that
 the code decides; **unknown** means that no source was read for it. Ports are
-those of the example configuration.
+those of the example configuration, and the column for Debian says where its
+package differs: another transport, or off.
 
 This page is made from the tables themselves: XFWC_UPDATE=1 go test ./compiler
 writes it anew.
@@ -231,14 +244,18 @@ writes it anew.
 		if pkgs != nil {
 			fmt.Fprintf(&b, " The Debian packages %s were read.", strings.Join(pkgs, " and "))
 		}
-		b.WriteString("\n\n| service | port | bound to | transport | versions | source |\n|---|---|---|---|---|---|\n")
+		b.WriteString("\n\n| service | port | bound to | transport | Debian | versions | source |\n|---|---|---|---|---|---|---|\n")
 		for _, r := range listenerRows {
 			if r.software == s.name {
 				bind, off := strings.CutSuffix(r.bind, " off")
 				if off {
 					bind += ", when configured"
 				}
-				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.service, r.port, bind, r.transport, versions(r.since, r.until), cell(r.source))
+				debian := r.debian
+				if pkgs == nil {
+					debian = Unknown
+				}
+				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.service, r.port, bind, r.transport, cell(debian), versions(r.since, r.until), cell(r.source))
 			}
 		}
 		fmt.Fprintf(&b, "\n| setting | option | code | example | Debian | versions | source |\n|---|---|---|---|---|---|---|\n")

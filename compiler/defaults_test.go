@@ -83,6 +83,9 @@ func TestListenerRows(t *testing.T) {
 			t.Errorf("%s %s: %+v", r.software, r.service, r)
 		}
 		mustPorts(r.port)
+		if r.debian != "" && !slices.Contains([]string{"starttls-required", "starttls-optional", "tls", "clear", "off"}, r.debian) {
+			t.Errorf("%s %s: %+v", r.software, r.service, r)
+		}
 		for _, v := range []string{r.since, r.until} {
 			if v != "" {
 				mustVersion(v)

@@ -60,6 +60,19 @@ listener() {
 	awk -v port="$1" -v option="$2:" '$1 == "-" {f=0} $1 == "port:" {f = $2 == port} f && $1 == option {gsub(/"/, "", $2); print $2; exit}' "$y"
 }
 
+# transport PORT: what a listener speaks; "off" where there is none.
+transport() {
+	if [ -z "$(listener "$1" module)" ]; then
+		echo off
+	elif [ "$(listener "$1" tls)" = true ]; then
+		echo tls
+	elif [ "$(listener "$1" starttls_required)" = true ]; then
+		echo starttls-required
+	else
+		echo clear
+	fi
+}
+
 # default FILE OPTION: the default that the manual gives.
 default() {
 	awk -v option="$2:" 'index($0, option) == 1 {f=1} f && /default value is/ {getline; gsub(/[^0-9]/, ""); print; exit}' "$1"
@@ -71,6 +84,17 @@ loaded() { grep -q "^  $1:" "$y"; }
 ejabberd() {
 	y=$1/usr/share/ejabberd/ejabberd.yml.example
 	man=$work/man
+	stun=$(awk '$1 == "port:" {p = $2} $1 == "module:" && $2 == "ejabberd_stun" {print p}' "$y")
+	echo "clients tcp/5222=$(transport 5222)"
+	echo "clients-tls tcp/5223=$(transport 5223)"
+	echo "federation tcp/5269=$(grep -q '^s2s_use_starttls: required' "$y" && [ "$(listener 5269 module)" = ejabberd_s2s_in ] && echo starttls-required)"
+	echo "http tcp/5280=$(transport 5280)"
+	echo "admin tcp/5280=$([ "$(listener 5280 /admin)" = ejabberd_web_admin ] && transport 5280 || echo off)"
+	echo "https tcp/5443=$(transport 5443)"
+	echo "admin tcp/5443=$([ "$(listener 5443 /admin)" = ejabberd_web_admin ] && transport 5443 || echo off)"
+	echo "mqtt tcp/1883=$(transport 1883)"
+	echo "stun udp/$stun=$(transport "$stun")"
+	echo "proxy65 tcp/7777=$(loaded mod_proxy65 && echo clear || echo off)"
 	zcat "$1/usr/share/man/man5/ejabberd.yml.5.gz" | sed 's/\\f[BIR]//g; s/\\-/-/g; s/\\&//g; s/\\m\[[a-z]*\]//g' >"$man"
 	echo "admin-bind=$([ "$(listener 5280 ip)" = :: ] && echo any)"
 	echo "admin-tls=$([ "$(listener 5280 tls)" = true ] && echo on)"

@@ -90,6 +90,7 @@ type defaultListener struct {
 	Bind      string `json:"bind"`
 	Off       bool   `json:"off,omitempty"` // nothing listens before it is configured
 	Transport string `json:"transport"`
+	Debian    string `json:"debian"` // the transport in Debian's package, or "off"
 	Source    string `json:"source"`
 }
 
@@ -118,7 +119,11 @@ func defaultsOf(software string, version ...string) (*serverDefaults, error) {
 		return nil, fmt.Errorf("the defaults of %s %q are not known; known are %s to %s", software, d.Version, first, last)
 	}
 	for _, l := range listeners {
-		d.Listeners = append(d.Listeners, defaultListener{l.Service, ir.Ports([]ir.PortSpan{l.Port}), l.Bind, l.Off, l.Transport, l.Source})
+		debian, ok := compiler.DebianListener(software, d.Version, l)
+		if !ok {
+			debian = compiler.Unknown
+		}
+		d.Listeners = append(d.Listeners, defaultListener{l.Service, ir.Ports([]ir.PortSpan{l.Port}), l.Bind, l.Off, l.Transport, debian, l.Source})
 	}
 	meanings := map[string]string{}
 	for _, k := range compiler.SettingKeys() {
@@ -133,20 +138,20 @@ func defaultsOf(software string, version ...string) (*serverDefaults, error) {
 }
 
 func (d *serverDefaults) print(w io.Writer) error {
-	rows := [][]string{{"SERVICE", "PORT", "BOUND TO", "TRANSPORT", "SOURCE"}}
+	debian := "DEBIAN"
+	if d.Package != "" {
+		debian += " " + d.Package
+	}
+	rows := [][]string{{"SERVICE", "PORT", "BOUND TO", "TRANSPORT", debian, "SOURCE"}}
 	for _, l := range d.Listeners {
 		bind := l.Bind
 		if l.Off {
 			bind += ", when configured"
 		}
-		rows = append(rows, []string{l.Service, l.Port, bind, l.Transport, l.Source})
+		rows = append(rows, []string{l.Service, l.Port, bind, l.Transport, l.Debian, l.Source})
 	}
 	if err := printColumns(w, fmt.Sprintf("%s %s\n\n", d.Software, d.Version), rows); err != nil {
 		return err
-	}
-	debian := "DEBIAN"
-	if d.Package != "" {
-		debian += " " + d.Package
 	}
 	rows = [][]string{{"SETTING", "CODE", "EXAMPLE", debian, "OPTION", "SOURCE"}}
 	for _, o := range d.Settings {
