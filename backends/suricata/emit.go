@@ -417,6 +417,14 @@ func (em *emitter) passes(leg *ir.Leg) (reach, string) {
 			fromBehind = nowhere
 		}
 	}
+	// A gateway's own address in the network that the interface faces is not
+	// behind it: what begins or ends there passes the interface.
+	if fromOwn == wholly {
+		fromBehind = nowhere
+	}
+	if toOwn == wholly {
+		toBehind = nowhere
+	}
 	switch {
 	case fromBehind == wholly && toBehind == nowhere, fromBehind == nowhere && toBehind == wholly:
 		return wholly, ""
