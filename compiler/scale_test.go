@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
-	"time"
 
 	"xfwc/lang"
 	"xfwc/lang/diag"
@@ -57,24 +56,5 @@ func BenchmarkCompilePeers(b *testing.B) {
 	in := input(b, manyPeers(8000))
 	for b.Loop() {
 		Compile(in)
-	}
-}
-
-// Four times the statements take well below sixteen times as long: no check looks
-// at every flow for every statement. How long it takes is for the benchmarks.
-func TestCompileScales(t *testing.T) {
-	best := func(n int) time.Duration {
-		in := input(t, manyStatements(n))
-		best := time.Hour
-		for range 5 {
-			start := time.Now()
-			Compile(in)
-			best = min(best, time.Since(start))
-		}
-		return best
-	}
-	few, many := best(1000), best(4000)
-	if many > 10*few {
-		t.Errorf("compiling 1,000 statements took %v, 4,000 took %v", few, many)
 	}
 }

@@ -45,14 +45,16 @@ func (p *Policy) Sanity() []diag.Finding {
 			}
 		}
 	}
+	flows := make(map[*Flow]bool, len(p.Flows))
 	for _, f := range p.Flows {
+		flows[f] = true
 		c.flow(f)
 	}
 	c.statements(p)
 	c.services(p)
 	for _, l := range p.Legs {
 		what := "leg " + l.ID
-		c.check(slices.Contains(p.Flows, l.Flow), l.Origin, "%s is of no flow of the policy", what)
+		c.check(flows[l.Flow], l.Origin, "%s is of no flow of the policy", what)
 		c.check(l.Visibility == Clear || l.Visibility == StartTLS || l.Visibility == TLS, l.Origin, "%s has the visibility %q", what, l.Visibility)
 		c.check(l.Reason != "", l.Origin, "%s gives no reason", what)
 		c.ports(what, l.Ports, l.Origin)
@@ -73,7 +75,7 @@ func (p *Policy) Sanity() []diag.Finding {
 		c.check(len(r.Any) > 0 && len(r.On)+len(r.Anonymous) > 0 && len(r.On) == len(r.OnNames), r.Origin, "%s is not whole", what)
 		c.check(len(r.Actions) > 0, r.Origin, "%s does nothing", what)
 		for _, f := range r.On {
-			c.check(slices.Contains(p.Flows, f), r.Origin, "%s is on a flow that the policy does not have", what)
+			c.check(flows[f], r.Origin, "%s is on a flow that the policy does not have", what)
 		}
 		for _, all := range r.Any {
 			c.check(len(all) > 0, r.Origin, "%s has a match without a condition", what)
