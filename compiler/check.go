@@ -98,6 +98,7 @@ type Pass struct {
 	stated      map[string][]flowPlace // the flows by where they are stated
 	federations []federation           // what most checks of federation start from
 	fromLines   map[*ir.Flow]diag.Span // who is let in, of flows that are more than one line
+	clear       map[*ir.Flow]bool      // the flows with a leg in clear text
 	texts       texts
 	check       *Check
 	reported    map[said]bool

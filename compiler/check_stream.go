@@ -99,7 +99,10 @@ var streamChecks = []Check{
 						p.Report(p.amount(l), fmt.Sprintf("%s: a stream may stay without a login for %s", b.name, ir.DurationWords(l.Seconds)))
 					}
 				}
-				if d, ever := absent(b.server, "negotiation"); ever && !stated && b.kind == ir.Clients && len(public(b.flows)) > 0 {
+				if stated || b.kind != ir.Clients || len(public(b.flows)) == 0 {
+					continue
+				}
+				if d, ever := absent(b.server, "negotiation"); ever {
 					p.Report(b.at, fmt.Sprintf("%s: a stream may stay without a login for ever", b.name), byDefault(b.server, d))
 				}
 			}

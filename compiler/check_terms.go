@@ -172,12 +172,15 @@ func (p *Pass) filters(s *ir.Server) bool {
 // hidden reports whether TLS hides what is inside every one of the flows, from
 // its start or soon after.
 func (p *Pass) hidden(flows []*ir.Flow) bool {
-	for _, leg := range p.Policy.Legs {
-		if leg.Visibility == ir.Clear && slices.Contains(flows, leg.Flow) {
-			return false
+	if p.clear == nil {
+		p.clear = map[*ir.Flow]bool{}
+		for _, leg := range p.Policy.Legs {
+			if leg.Visibility == ir.Clear {
+				p.clear[leg.Flow] = true
+			}
 		}
 	}
-	return true
+	return !slices.ContainsFunc(flows, func(f *ir.Flow) bool { return p.clear[f] })
 }
 
 // absent finds a setting that bounds nothing by default, neither with the

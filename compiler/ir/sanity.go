@@ -15,7 +15,7 @@ import (
 // the compiler, never of the policy's author: it is reported rather than met as
 // a crash or as a rule that means something else.
 func (p *Policy) Sanity() []diag.Finding {
-	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}, limits: map[*Limit]bool{}}
+	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}, limits: map[*Limit]bool{}, flows: map[*Flow]bool{}}
 	for _, n := range p.Networks {
 		c.origin("network "+n.Name, n.Origin)
 		c.set("network "+n.Name, n.Set, n.Origin)
@@ -45,29 +45,26 @@ func (p *Policy) Sanity() []diag.Finding {
 			}
 		}
 	}
-	flows := make(map[*Flow]bool, len(p.Flows))
 	for _, f := range p.Flows {
-		flows[f] = true
+		c.flows[f] = true
 		c.flow(f)
 	}
 	c.statements(p)
 	c.services(p)
 	for _, l := range p.Legs {
 		what := "leg " + l.ID
-		c.check(flows[l.Flow], l.Origin, "%s is of no flow of the policy", what)
+		c.check(c.flows[l.Flow], l.Origin, "%s is of no flow of the policy", what)
 		c.check(l.Visibility == Clear || l.Visibility == StartTLS || l.Visibility == TLS, l.Origin, "%s has the visibility %q", what, l.Visibility)
 		c.check(l.Reason != "", l.Origin, "%s gives no reason", what)
 		c.ports(what, l.Ports, l.Origin)
 		c.check(len(l.Ports) > 0, l.Origin, "%s has no port", what)
 	}
+	carried := map[*Flow]bool{}
+	for _, l := range p.Legs {
+		carried[l.Flow] = true
+	}
 	for _, f := range p.Flows {
-		legs := 0
-		for _, l := range p.Legs {
-			if l.Flow == f {
-				legs++
-			}
-		}
-		c.check(f.Verdict != Allow || legs > 0, f.Origin, "flow %s has no leg", f.ID)
+		c.check(f.Verdict != Allow || carried[f], f.Origin, "flow %s has no leg", f.ID)
 	}
 	for _, r := range p.Content {
 		what := "content " + r.ID
@@ -75,7 +72,7 @@ func (p *Policy) Sanity() []diag.Finding {
 		c.check(len(r.Any) > 0 && len(r.On)+len(r.Anonymous) > 0 && len(r.On) == len(r.OnNames), r.Origin, "%s is not whole", what)
 		c.check(len(r.Actions) > 0, r.Origin, "%s does nothing", what)
 		for _, f := range r.On {
-			c.check(flows[f], r.Origin, "%s is on a flow that the policy does not have", what)
+			c.check(c.flows[f], r.Origin, "%s is on a flow that the policy does not have", what)
 		}
 		for _, all := range r.Any {
 			c.check(len(all) > 0, r.Origin, "%s has a match without a condition", what)
@@ -160,6 +157,7 @@ type sanity struct {
 	names  map[string]*AddrSet
 	ids    map[string]bool
 	limits map[*Limit]bool
+	flows  map[*Flow]bool // those of the policy
 }
 
 func (c *sanity) check(ok bool, o Origin, format string, args ...any) {

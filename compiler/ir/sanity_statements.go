@@ -77,7 +77,7 @@ func (c *sanity) terms(p *Policy, what string, srv *Server, o Origin, at map[str
 		c.check(span.IsValid(), o, "%s states %s nowhere", what, word)
 	}
 	for _, f := range flows {
-		c.check(slices.Contains(p.Flows, f), o, "%s has a flow that the policy does not have", what)
+		c.check(c.flows[f], o, "%s has a flow that the policy does not have", what)
 	}
 	for _, l := range limits {
 		c.limit(l)
