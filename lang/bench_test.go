@@ -96,7 +96,7 @@ func TestFaultsByTheThousand(t *testing.T) {
 		src := bytes.Repeat([]byte(text), n*6/len(text))
 		start := time.Now()
 		Parse("p", src)
-		if d := time.Since(start); d > 3*time.Second {
+		if d := time.Since(start); d > 30*time.Second {
 			t.Errorf("%q, %d bytes of it, took %v", text, len(src), d)
 		}
 	}
