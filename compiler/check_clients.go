@@ -396,7 +396,7 @@ clients of chat {
 		Severity:  diag.Warning,
 		Title:     "everybody may make an account",
 		Why:       "Accounts that cost nothing are where spam comes from: other servers then block the whole domain. Some servers let everybody make one unless they are told not to.",
-		Reference: "XEP-0205 §4.8, XEP-0077 §14",
+		Reference: "XEP-0205 §4.8",
 		Remedy:    "State `registration invite` or `registration closed`, and set the server so; or waive this where accounts are meant for everybody.",
 		Since:     "0.2",
 		Profile:   "baseline",

@@ -458,7 +458,7 @@ federation of chat {
 		Title:     "federation is denied by default, and no peer is named",
 		Why:       "The statement looks like an allow list but lets nobody in. If that is meant, no statement at all says so more clearly; if not, the peers were forgotten.",
 		Reference: "RFC 6120 §13.14",
-		Remedy:    "Name the peers, or remove the federation statement and switch federation off in the server.",
+		Remedy:    "Name the peers, or state `default allow` where `allow domains` names who may federate; or remove the federation statement and switch federation off in the server.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -487,7 +487,13 @@ federation of chat {
 					}
 				}
 				if len(fed.open) == 0 && !named {
-					p.Report(header(fed.decl, fed.decl.Server), fmt.Sprintf("federation of %s is denied to everybody, and no peer is named", fed.server.Name))
+					var lists []diag.Label
+					for _, r := range fed.rules() {
+						if r.rule.Verdict == ir.Allow {
+							lists = append(lists, label(r.decl.Span(), "the server chooses among those whose packets pass, and none do"))
+						}
+					}
+					p.Report(header(fed.decl, fed.decl.Server), fmt.Sprintf("federation of %s is denied to everybody, and no peer is named", fed.server.Name), lists...)
 				}
 			}
 		},
@@ -847,7 +853,7 @@ federation of chat {
 		Severity:  diag.Warning,
 		Title:     "nothing bounds how often the server calls others",
 		Why:       "One account that writes to made-up addresses makes the server look up and call ten thousand domains in a minute. Others then block the server, and its own queues fill.",
-		Reference: "XEP-0205 §2, §4.6",
+		Reference: "XEP-0205 §4.6",
 		Remedy:    "Add `limit outgoing N/minute burst N global` to the federation statement: a few times what a busy hour needs.",
 		Since:     "0.2",
 		Profile:   "strict",
@@ -931,17 +937,22 @@ func (d federation) calls() []*ir.Flow {
 // callDenied finds a rule of the server's egress that denies every one of the
 // flows; nil where one of them is left.
 func (p *Pass) callDenied(s *ir.Server, calls []*ir.Flow) *ir.Flow {
+	at := slices.IndexFunc(p.Policy.Egress, func(e *ir.EgressTerms) bool { return e.Server == s })
+	if at < 0 {
+		return nil
+	}
+	rules := p.Policy.Egress[at].Flows
 	var rule *ir.Flow
 	for _, f := range calls {
-		denied := slices.IndexFunc(p.Policy.Flows, func(d *ir.Flow) bool {
-			return d.Kind == ir.Egress && d.Verdict == ir.Deny && d.Server == s && (d.Terms == nil || d.Terms.During == nil) &&
+		denied := slices.IndexFunc(rules, func(d *ir.Flow) bool {
+			return d.Verdict == ir.Deny && (d.Terms == nil || d.Terms.During == nil) &&
 				!slices.ContainsFunc(f.Ports, func(span ir.PortSpan) bool { return !intersects(d.Ports, []ir.PortSpan{span}) }) &&
 				(d.To.Any || f.To.Set != nil && f.To.Set.Within(d.To.Set))
 		})
 		if denied < 0 {
 			return nil
 		}
-		rule = p.Policy.Flows[denied]
+		rule = rules[denied]
 	}
 	return rule
 }

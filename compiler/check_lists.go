@@ -145,7 +145,7 @@ federation of im {
 		Severity:  diag.Warning,
 		Title:     "a list of denied domains may grow old unnoticed",
 		Why:       "Who sends spam changes by the week, and lists are given up without a word: one that was widely used has not changed since 2021. An old list blocks those who mended their server, and none of those who came since.",
-		Reference: "XEP-0205 §2",
+		Reference: "JabberSPAM/blacklist, last changed in March 2021",
 		Remedy:    "State `max-age` behind the feed, of at most half a year, and fetch it more often than that.",
 		Since:     "0.2",
 		Profile:   "baseline",

@@ -113,6 +113,7 @@ func (l *locking) domains(ctx context.Context) {
 	l.new.Version = lock.Version
 	l.new.Peers = l.gather(ctx, deploy.PeersToResolve(l.source.files), l.source.lock.Peer)
 	l.new.Own = l.gather(ctx, deploy.OwnDomains(l.source.files), l.source.lock.OwnDomain)
+	l.new.Sort()
 }
 
 func (l *locking) gather(ctx context.Context, wanted []deploy.PeerName, earlier func(string) *lock.Peer) []*lock.Peer {
@@ -131,9 +132,12 @@ func (l *locking) gather(ctx context.Context, wanted []deploy.PeerName, earlier 
 	found, findings := deploy.Resolve(ctx, l.ask, unknown)
 	l.findings = append(l.findings, findings...)
 	out = append(out, found...)
+	answered := map[string]bool{}
+	for _, p := range found {
+		answered[p.Domain] = true
+	}
 	for _, p := range unknown {
-		answered := slices.ContainsFunc(found, func(f *lock.Peer) bool { return f.Domain == p.Domain })
-		if old := earlier(p.Domain); old != nil && !answered {
+		if old := earlier(p.Domain); old != nil && !answered[p.Domain] {
 			out = append(out, old)
 		}
 	}

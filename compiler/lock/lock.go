@@ -105,12 +105,16 @@ func (f *File) Peer(domain string) *Peer {
 	if f == nil {
 		return nil
 	}
-	for _, p := range f.Peers {
-		if p.Domain == domain {
-			return p
-		}
+	return find(f.Peers, domain)
+}
+
+// find looks a domain up in a sorted list.
+func find(ps []*Peer, domain string) *Peer {
+	i, ok := slices.BinarySearchFunc(ps, domain, func(p *Peer, domain string) int { return cmp.Compare(p.Domain, domain) })
+	if !ok {
+		return nil
 	}
-	return nil
+	return ps[i]
 }
 
 // OwnDomain returns what DNS said of a domain of the policy's own, or nil. f may
@@ -119,12 +123,7 @@ func (f *File) OwnDomain(domain string) *Peer {
 	if f == nil {
 		return nil
 	}
-	for _, p := range f.Own {
-		if p.Domain == domain {
-			return p
-		}
-	}
-	return nil
+	return find(f.Own, domain)
 }
 
 // Feed returns the feed of that path, or nil. f may be nil.
