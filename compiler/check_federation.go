@@ -625,6 +625,7 @@ deny network drop
 		Run: func(p *Pass) {
 			denials := p.denials()
 			for _, fed := range p.federations {
+				rules := fed.rules()
 				for _, r := range fed.peers {
 					for _, d := range denials {
 						hits := d.whole() || slices.ContainsFunc(r.in, d.speaksOf)
@@ -633,7 +634,7 @@ deny network drop
 								label(r.item.Domain.Span(), "the peer is named here"), source(d.flow.From))
 						}
 					}
-					for _, rule := range fed.rules() {
+					for _, rule := range rules {
 						for _, l := range rule.rule.Lists {
 							for _, d := range append([]string{r.terms.Domain}, r.terms.More...) {
 								if entry, ok := l.Covers(d); ok && rule.rule.Verdict == ir.Deny {
