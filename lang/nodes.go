@@ -720,13 +720,13 @@ type ContentItem struct {
 // body ~ "wire +transfer", body ~ card, stanza iq, sender in domains spam.
 type MatchItem struct {
 	span
-	What    *Word  `parser:"@@" oneof:"text body url namespace stanza sasl sender recipient"`
+	What    *Word  `parser:"(?! 'in' | 'match' | 'and' | 'on' | 'then' | 'mode') @@" oneof:"text body url namespace stanza sasl sender recipient"`
 	In      string `parser:"( 'in' @('words' | 'domains')"`
 	List    *Word  `parser:"@@" refers:"words(words) domains(domains)"`
 	Regex   *Str   `parser:"| '~' ( @@"`
-	Pattern *Word  `parser:"| @@ )" refers:"pattern"`
+	Pattern *Word  `parser:"| (?! 'match' | 'and' | 'on' | 'then' | 'mode') @@ )" refers:"pattern"`
 	Text    *Str   `parser:"| @@"`
-	Value   *Word  `parser:"| @@ )"`
+	Value   *Word  `parser:"| (?! 'match' | 'and' | 'on' | 'then' | 'mode') @@ )"`
 }
 
 // Subject points at a statement: component irc, component irc of chat,
