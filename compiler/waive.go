@@ -124,6 +124,34 @@ func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) 
 	return w, problems
 }
 
+// Waiver is a waive statement as a reader of the policy has to know it.
+type Waiver struct {
+	Span           diag.Span
+	Code           string
+	On             string // its subject; "" where it is about the whole policy
+	Until, Because string
+}
+
+// Waivers lists the waive statements of a policy, in reading order; those that
+// are wrong in themselves are findings, and left out.
+func Waivers(files []*lang.File) []Waiver {
+	var out []Waiver
+	decls := allDecls(files)
+	for _, d := range decls {
+		if d == nil || d.Waive == nil {
+			continue
+		}
+		if w, problems := readWaiver(decls, d.Waive); len(problems) == 0 {
+			on := ""
+			if d.Waive.On != nil {
+				on = d.Waive.On.String()
+			}
+			out = append(out, Waiver{w.at, w.code, on, w.until, w.because})
+		}
+	}
+	return out
+}
+
 // checkCodes are the codes of all best-practice checks.
 func checkCodes() []string {
 	var out []string

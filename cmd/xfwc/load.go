@@ -96,11 +96,17 @@ func (s *session) load(path string) (*source, error) {
 // their errors do not keep it from having a meaning: to find out why a test
 // fails one has to ask.
 func (s *session) loadToAsk(path string) (*source, error) {
+	return s.loadUnless(path, judging())
+}
+
+// judging tells the findings that judge what a policy means from those that say
+// that it means nothing.
+func judging() func(diag.Finding) bool {
 	judges := map[string]bool{"test-failed": true}
 	for _, c := range compiler.Checks() {
 		judges[c.Code] = true
 	}
-	return s.loadUnless(path, func(f diag.Finding) bool { return judges[f.Code] })
+	return func(f diag.Finding) bool { return judges[f.Code] }
 }
 
 // loadUnless compiles a policy and refuses it for its errors, apart from those
