@@ -312,18 +312,18 @@ func checksPage() string {
 	fmt.Fprintf(&b, `# Best-practice checks
 
 xfwc check judges every policy by these %d checks. Those of profile strict run
-only where the policy states %s. A finding that is known and
-accepted is set aside with a %s statement, which names the code, a date and
-a reason. Codes never change meaning.
+only where the policy states %s, those that name a framework only where
+its %s does. A finding that is known and accepted is set aside with a %s
+statement, which names the code, a date and a reason. Codes never change meaning.
 
 This page is made from the checks themselves: XFWC_UPDATE=1 go test ./compiler
 writes it anew.
 
 | code | severity | profile | what is wrong |
 |---|---|---|---|
-`, len(checks), "`profile strict`", "`waive`")
+`, len(checks), "`profile strict`", "`comply`", "`waive`")
 	for _, c := range checks {
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", c.Code, c.Code, c.Severity, c.Profile, c.Title)
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", c.Code, c.Code, c.Severity, strings.Join(append([]string{c.Profile}, c.Frameworks...), ", "), c.Title)
 	}
 	for _, c := range checks {
 		fmt.Fprintf(&b, "\n## %s\n\n%s: %s.\n\n%s\n\n%s\n\n", c.Code, strings.ToUpper(c.Severity.String()[:1])+c.Severity.String()[1:], c.Title, c.Why, c.Remedy)
