@@ -3,6 +3,8 @@ package compiler
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang/diag"
@@ -82,11 +84,16 @@ allow network ops to admin of im
 					continue
 				}
 				for _, s := range p.machines(o.flow) {
+					var ports []string
+					labels := []diag.Label{source(o.flow.From)}
 					for _, l := range s.Listeners {
 						if administers(l) && intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
-							p.Report(o.at, fmt.Sprintf("%s, which is everybody, reaches the administration of %s on port %d", o.flow.From.Label, s.Name, l.Port.From),
-								source(o.flow.From), label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
+							ports = append(ports, strconv.Itoa(int(l.Port.From)))
+							labels = append(labels, label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
 						}
+					}
+					if ports != nil {
+						p.Report(o.at, fmt.Sprintf("%s, which is everybody, reaches the administration of %s on port %s", o.flow.From.Label, s.Name, strings.Join(ports, " and ")), labels...)
 					}
 				}
 			}
@@ -365,17 +372,28 @@ deny  network drop
 `,
 		Run: func(p *Pass) {
 			index := newSetIndex(p.denyFlows(), sourceOf)
+			var hit []*ir.Flow
+			admitted := map[*ir.Flow][]diag.Label{}
+			first := map[*ir.Flow]string{}
 			for _, o := range p.openings(ir.Access, ir.Admin) {
 				if o.flow.From.Set == nil || !p.management(o.flow) {
 					continue
 				}
 				for _, f := range index.meeting(sourceOf(o.flow)) {
 					d := denial{flow: f}
-					if pfx, ok := d.overlap(o.flow.From.Set); ok && d.speaksOf(o.flow) {
-						p.Report(f.Origin.Span, fmt.Sprintf("%s holds %s of %s, who administer %s", f.From.Label, spell(pfx), o.flow.From.Label, o.flow.To.Label),
-							label(o.at, "they are admitted here"), source(f.From))
+					pfx, ok := d.overlap(o.flow.From.Set)
+					if !ok || !d.speaksOf(o.flow) {
+						continue
 					}
+					if admitted[f] == nil {
+						hit = append(hit, f)
+						first[f] = fmt.Sprintf("%s holds %s of %s, who administer %s", f.From.Label, spell(pfx), o.flow.From.Label, o.flow.To.Label)
+					}
+					admitted[f] = append(admitted[f], label(o.at, "they are admitted here"))
 				}
+			}
+			for _, f := range hit {
+				p.Report(f.Origin.Span, first[f], append(admitted[f], source(f.From))...)
 			}
 		},
 	},

@@ -646,7 +646,7 @@ egress of chat {
 allow network ops to ssh of box
 `,
 		Run: func(p *Pass) {
-			p.undocumented(p.Policy.Owner, "owner", func(t ir.Terms) string { return t.Owner }, func(*ir.Flow) bool { return true })
+			p.undocumented(p.Policy.Owner, "an owner", func(t ir.Terms) string { return t.Owner }, func(*ir.Flow) bool { return true })
 		},
 	},
 	{
@@ -690,7 +690,7 @@ egress of chat {
 allow network ops to ssh of box { ticket "NET-2" }
 `,
 		Run: func(p *Pass) {
-			p.undocumented(p.Policy.Ticket, "ticket", func(t ir.Terms) string { return t.Ticket }, func(*ir.Flow) bool { return true })
+			p.undocumented(p.Policy.Ticket, "a ticket", func(t ir.Terms) string { return t.Ticket }, func(*ir.Flow) bool { return true })
 		},
 	},
 	{
@@ -720,7 +720,7 @@ point box { role host  address 198.51.100.10  interface eth0 faces internet  exc
 allow network ops to ssh of box { expires 2026-05-31 }
 `,
 		Run: func(p *Pass) {
-			p.undocumented("", "last day", func(t ir.Terms) string { return t.Expires }, func(f *ir.Flow) bool { return f.Kind == ir.Access })
+			p.undocumented("", "a last day", func(t ir.Terms) string { return t.Expires }, func(f *ir.Flow) bool { return f.Kind == ir.Access })
 		},
 	},
 	{
@@ -788,10 +788,10 @@ func (p *Pass) undocumented(whole, what string, has func(ir.Terms) string, asked
 	case len(lack) == 0:
 	case some:
 		for _, o := range lack {
-			p.Report(o.Span, fmt.Sprintf("%s has no %s", o.Label, what))
+			p.Report(o.Span, fmt.Sprintf("%s does not state %s", o.Label, what))
 		}
 	default:
-		p.Report(p.Policy.Origin.Span, fmt.Sprintf("no statement that opens something has a %s", what), label(lack[0].Span, "the first of them"))
+		p.Report(p.Policy.Origin.Span, fmt.Sprintf("no statement that opens something states %s", what), label(lack[0].Span, "the first of them"))
 	}
 }
 

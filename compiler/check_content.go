@@ -190,7 +190,7 @@ content gifts {
 				for _, s := range p.filtered(c) {
 					for _, cond := range conditions(c) {
 						if lacks := inexpressible(s, cond); lacks != "" {
-							p.Report(cond.Origin.Span, fmt.Sprintf("the filter of %s %s knows no %s, and nothing else can read what content rule %s is for", s.Software, s.Version, lacks, c.ID),
+							p.Report(cond.Origin.Span, fmt.Sprintf("the filter of %s %s has no %s, and nothing else can read what content rule %s is for", s.Software, s.Version, lacks, c.ID),
 								label(filterOf(p.Policy, s).Origin.Span, "the filter of server %s", s.Name))
 						}
 					}
@@ -527,7 +527,7 @@ func conditions(c *ir.ContentRule) []ir.Condition { return slices.Concat(c.Any..
 func inexpressible(s *ir.Server, cond ir.Condition) string {
 	if cond.Pattern == nil {
 		if s.Software == "openfire" && strings.Contains(cond.Text, ",") {
-			return "text with a comma: its list of patterns is split there"
+			return "texts with a comma (its list is split there)"
 		}
 		return ""
 	}
@@ -542,10 +542,10 @@ func inexpressible(s *ir.Server, cond ir.Condition) string {
 		}
 	case "openfire":
 		if strings.Contains(cond.Pattern.Source, ",") {
-			return "pattern with a comma: its list of patterns is split there"
+			return "patterns with a comma (its list is split there)"
 		}
 	case "ejabberd":
-		return "patterns at all"
+		return "patterns"
 	}
 	return ""
 }

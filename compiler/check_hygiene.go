@@ -41,7 +41,8 @@ deny network drop
 					return false // a feed is another's account of who misbehaves; it may well lack IPv6
 				}
 				v4, v6 := families(e.Set)
-				return v4 && !v6
+				// A single host is one that somebody knows; a network has neighbours.
+				return v4 && !v6 && slices.ContainsFunc(e.Set.Prefixes, func(pfx netip.Prefix) bool { return !pfx.IsSingleIP() })
 			}
 			for _, st := range p.statements() {
 				for _, f := range st.flows {
