@@ -91,16 +91,18 @@ nobody
 // No source makes a compile panic or contradict itself, and the same source
 // gives the same policy.
 func FuzzCompile(f *testing.F) {
-	cases, err := filepath.Glob("../golden/resolve/*.txtar")
-	if err != nil || len(cases) == 0 {
-		f.Fatalf("no cases: %v", err)
-	}
-	for _, name := range cases {
-		a, err := txtar.ParseFile(name)
-		if err != nil {
-			f.Fatal(err)
+	for _, folder := range []string{"resolve", "explain"} {
+		cases, err := filepath.Glob("../golden/" + folder + "/*.txtar")
+		if err != nil || len(cases) == 0 {
+			f.Fatalf("no cases: %v", err)
 		}
-		f.Add(a.Files[0].Data)
+		for _, name := range cases {
+			a, err := txtar.ParseFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(a.Files[0].Data)
+		}
 	}
 	for _, name := range []string{"prosody-host", "serverless-laptop", "openfire-public", "office"} {
 		src, err := os.ReadFile(filepath.Join("..", "examples", name, "policy.xfw"))
@@ -136,6 +138,9 @@ func TestSanityFindsContradictions(t *testing.T) {
 		finding string
 	}{
 		{"two flows of one ID", func(p *ir.Policy) { p.Flows[1].ID = p.Flows[0].ID }, "ID"},
+		{"a limit that packets do not show", func(p *ir.Policy) { p.Flows[0].Limits[0].Kind = ir.Logins }, "not seen in packets"},
+		{"a limit by nothing", func(p *ir.Policy) { p.Flows[0].Limits[0].Key = "" }, "key"},
+		{"clients of no server", func(p *ir.Policy) { p.Clients[0].Server = &ir.Server{} }, "server"},
 		{"a flow without a verdict", func(p *ir.Policy) { p.Flows[0].Verdict = 0 }, "verdict"},
 		{"a flow from nowhere", func(p *ir.Policy) { p.Flows[0].From = ir.Endpoint{Label: "x"} }, "neither any nor a set"},
 		{"a set out of order", func(p *ir.Policy) {
