@@ -415,7 +415,7 @@ federation of chat {
 		Title:     "addresses are let in to federate without a domain",
 		Why:       "Many domains share one host, and a host that is let in may speak for any domain it likes. An address is not an identity; a peer is a domain with a way to prove it.",
 		Reference: "XEP-0220 §2.6",
-		Remedy:    "Replace the allow statement by `peer` lines, which name the domain and how it proves itself.",
+		Remedy:    "Replace the allow statement by `peer` lines, which name the domain and how it proves itself; or let the server choose with `allow domains`.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
@@ -443,7 +443,7 @@ federation of chat {
 			for _, d := range p.accesses("allow") {
 				for _, f := range p.flows(d) {
 					for _, s := range p.machines(f) {
-						if fed := p.federationOf(s); fed != nil && len(fed.open) == 0 && opensFederation(f, s) {
+						if fed := p.federationOf(s); fed != nil && len(fed.open) == 0 && opensFederation(f, s) && !p.choosesDomains(fed) {
 							p.Report(d.Span(), fmt.Sprintf("%s may federate with %s by its address alone", f.From.Label, s.Name),
 								label(header(fed.decl, fed.decl.Server), "the peers are stated here"))
 						}
@@ -956,6 +956,12 @@ func (p *Pass) callDenied(s *ir.Server, calls []*ir.Flow) *ir.Flow {
 		rule = rules[denied]
 	}
 	return rule
+}
+
+// choosesDomains reports whether the server itself holds a list of the domains
+// that may federate, whatever addresses they come from.
+func (p *Pass) choosesDomains(fed *federation) bool {
+	return p.filters(fed.server) && slices.ContainsFunc(fed.terms.Rules, func(r *ir.DomainRule) bool { return r.Verdict == ir.Allow })
 }
 
 // federationOf finds the federation statement of a server, or nil.

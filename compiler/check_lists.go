@@ -54,7 +54,7 @@ federation of chat {
 			for _, fed := range p.federations {
 				for _, r := range fed.rules() {
 					if !p.filters(fed.server) {
-						p.Report(r.decl.Span(), fmt.Sprintf("no engine of this policy sees which domain federates with %s", fed.server.Name),
+						p.Report(r.rule.Origin.Span, fmt.Sprintf("no engine of this policy sees which domain federates with %s", fed.server.Name),
 							label(fed.server.Origin.Span, "the server that would"))
 					}
 				}
