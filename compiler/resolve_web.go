@@ -187,7 +187,7 @@ func (s *state) resolveRoutes() {
 // routeWords says which lines a path can have besides timeout, origin, host and
 // limits: what it means is different for each kind.
 var routeWords = map[string][]string{
-	"bosh":      {"methods", "body", "wait", "requests", "polling", "route", "buffering", "credentials"},
+	"bosh":      {"methods", "body", "wait", "idle", "requests", "polling", "route", "buffering", "credentials"},
 	"websocket": {"frame", "idle"},
 	"upload":    {"methods", "body", "size", "slot", "buffering", "credentials"},
 	"host-meta": {"methods", "advertise", "credentials"},
