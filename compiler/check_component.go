@@ -43,8 +43,8 @@ component irc of chat {
 					continue
 				}
 				for _, f := range p.flows(d) {
-					if f.Kind != ir.Component || f.Verdict != ir.Allow || f.TLS != "none" {
-						continue
+					if f.Kind != ir.Component || f.Verdict != ir.Allow || f.TLS != "none" || !f.Outbound && worldwide(f.From) {
+						continue // what everybody reaches is comp-public
 					}
 					if far, ok := p.crosses(remote(f), f.Server); ok {
 						p.Report(componentPlace(d), fmt.Sprintf("component %s talks to %s in clear text beyond this machine (%s)", d.Name.Text, d.Server.Text, far))
@@ -57,7 +57,7 @@ component irc of chat {
 						if !p.opensComponent(f, s) {
 							continue
 						}
-						if far, ok := p.crosses(f.From, s); ok {
+						if far, ok := p.crosses(f.From, s); ok && !worldwide(f.From) {
 							p.Report(d.Span(), fmt.Sprintf("%s reaches the component port of %s in clear text (%s)", f.From.Label, s.Name, far))
 						}
 					}
