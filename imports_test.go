@@ -37,7 +37,8 @@ var mayImport = []row{
 	{"backends/*", []string{"compiler/ir", "lang/diag"}},
 	{"deploy", []string{"backends/nftables", "compiler", "compiler/ir", "compiler/lock", "lang", "lang/diag"}},
 	{"deploy/*", []string{"deploy", "backends/nftables", "compiler", "compiler/ir", "lang/diag"}},
-	{"cmd/*", []string{"backends", "backends/*", "compiler", "compiler/*", "deploy", "deploy/*", "lang", "lang/diag", "report"}},
+	{"lsp", []string{"compiler", "compiler/ir", "lang", "lang/diag"}},
+	{"cmd/*", []string{"backends", "backends/*", "compiler", "compiler/*", "deploy", "deploy/*", "lang", "lang/diag", "lsp", "report"}},
 }
 
 // heldBy names the packages of other modules that belong to one place, so that
@@ -46,6 +47,7 @@ var heldBy = map[string]string{
 	"github.com/spf13/cobra":              "cmd/*",
 	"github.com/alecthomas/participle/v2": "lang",
 	"github.com/google/nftables":          "backends/nftables",
+	"github.com/sourcegraph/jsonrpc2":     "lsp",
 }
 
 // listed is what go list says of one package.

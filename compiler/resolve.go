@@ -213,24 +213,33 @@ func (s *state) oneOf(w *lang.Word, what string, words ...string) string {
 // reserved words cannot be names: they mean something wherever a name can stand.
 var reserved = []string{"any", "internet", "network", "feed"}
 
+// mostName is how long a name may be.
+const mostName = 24
+
+// BadName says why a text cannot be a name of a policy, as in "is a word of the
+// language"; "" where it can.
+func BadName(text string) string {
+	switch {
+	case slices.Contains(reserved, text):
+		return "is a word of the language"
+	case len(text) > mostName:
+		return fmt.Sprintf("is longer than %d characters", mostName)
+	case text == "" || text[0] < 'a' || text[0] > 'z':
+		return "does not start with a lower-case letter"
+	case strings.ContainsFunc(text, func(c rune) bool { return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') }):
+		return "holds something other than lower-case letters, digits and -"
+	}
+	return ""
+}
+
 // validName reports whether the word can be a name, and says so if not.
 func (s *state) validName(w *lang.Word, what string) bool {
-	const most = 24
-	bad := ""
-	switch {
-	case slices.Contains(reserved, w.Text):
-		bad = "is a word of the language"
-	case len(w.Text) > most:
-		bad = fmt.Sprintf("is longer than %d characters", most)
-	case w.Text == "" || w.Text[0] < 'a' || w.Text[0] > 'z':
-		bad = "does not start with a lower-case letter"
-	case strings.ContainsFunc(w.Text, func(c rune) bool { return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') }):
-		bad = "holds something other than lower-case letters, digits and -"
-	default:
+	bad := BadName(w.Text)
+	if bad == "" {
 		return true
 	}
 	s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("the name %s of a %s %s", quoted(w.Text), what, bad),
-		fmt.Sprintf("Names are made of lower-case letters, digits and -, start with a letter and have at most %d characters.", most))
+		fmt.Sprintf("Names are made of lower-case letters, digits and -, start with a letter and have at most %d characters.", mostName))
 	return false
 }
 

@@ -207,7 +207,7 @@ func spanHolds(outer, inner diag.Span) bool {
 // typed is the word that is wrong, and names are what could stand there.
 func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span, typed *lang.Word, names []string) {
 	var servers []string
-	add := func(kind string, name, of *lang.Word, at diag.Span) {
+	eachSubject(decls, func(kind string, name, of *lang.Word, at diag.Span) {
 		if kind != subject.Kind {
 			return
 		}
@@ -223,59 +223,7 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 		case sameOf && name != nil:
 			names = append(names, name.Text)
 		}
-	}
-	for _, d := range decls {
-		switch {
-		case d == nil:
-		case d.Policy != nil:
-			add("policy", nil, nil, d.Policy.Span())
-		case d.Network != nil:
-			add("network", d.Network.Name, nil, d.Network.Span())
-		case d.Zone != nil:
-			add("zone", d.Zone.Name, nil, d.Zone.Span())
-		case d.Domains != nil:
-			add("domains", d.Domains.Name, nil, d.Domains.Span())
-		case d.Words != nil:
-			add("words", d.Words.Name, nil, d.Words.Span())
-		case d.Pattern != nil:
-			add("pattern", d.Pattern.Name, nil, d.Pattern.Span())
-		case d.Window != nil:
-			add("window", d.Window.Name, nil, d.Window.Span())
-		case d.Server != nil:
-			add("server", d.Server.Name, nil, d.Server.Span())
-		case d.Point != nil:
-			add("point", d.Point.Name, nil, d.Point.Span())
-		case d.Clients != nil:
-			add("clients", nil, d.Clients.Server, d.Clients.Span())
-		case d.Federation != nil:
-			add("federation", nil, d.Federation.Server, d.Federation.Span())
-			for _, i := range d.Federation.Body.Items {
-				if i.Peer != nil {
-					add("peer", i.Peer.Domain, d.Federation.Server, i.Peer.Span())
-				}
-			}
-		case d.Component != nil:
-			add("component", d.Component.Name, d.Component.Server, d.Component.Span())
-		case d.Web != nil:
-			add("web", nil, d.Web.Server, d.Web.Span())
-		case d.Anonymous != nil:
-			add("anonymous", nil, d.Anonymous.Server, d.Anonymous.Span())
-		case d.Media != nil:
-			add("media", nil, d.Media.Server, d.Media.Span())
-		case d.Admin != nil:
-			add("admin", nil, d.Admin.Server, d.Admin.Span())
-		case d.Cluster != nil:
-			add("cluster", nil, d.Cluster.Server, d.Cluster.Span())
-		case d.Egress != nil:
-			add("egress", nil, d.Egress.Server, d.Egress.Span())
-		case d.Serverless != nil:
-			add("serverless", nil, nil, d.Serverless.Span())
-		case d.Content != nil:
-			add("content", d.Content.Name, nil, d.Content.Span())
-		case d.Test != nil:
-			add("test", &lang.Word{Text: d.Test.Name.Value()}, nil, d.Test.Span())
-		}
-	}
+	})
 	// Where another of that name exists, it is the server that is wrong.
 	typed = cmp.Or(subject.Name, subject.Of, &lang.Word{})
 	if subject.Of != nil && (subject.Name == nil || len(servers) > 0) {
@@ -283,4 +231,84 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 	}
 	slices.Sort(names)
 	return spans, typed, slices.Compact(names)
+}
+
+// SubjectAt names the innermost statement around a place as a waiver would; ""
+// where no statement there can be named.
+func SubjectAt(files []*lang.File, at diag.Span) string {
+	var words []string
+	eachSubject(allDecls(files), func(kind string, name, of *lang.Word, span diag.Span) {
+		if !spanHolds(span, at) {
+			return
+		}
+		if name != nil && strings.ContainsAny(name.Text, " \"\\") {
+			return // a test whose name is no word
+		}
+		words = []string{kind}
+		if name != nil {
+			words = append(words, name.Text)
+		}
+		if of != nil {
+			words = append(words, "of", of.Text)
+		}
+	})
+	return strings.Join(words, " ")
+}
+
+// eachSubject calls f for every statement that a waiver can name, those inside
+// another one after it: what it is, its name, the server that it is about, and
+// where it is.
+func eachSubject(decls []*lang.Decl, f func(kind string, name, of *lang.Word, at diag.Span)) {
+	for _, d := range decls {
+		switch {
+		case d == nil:
+		case d.Policy != nil:
+			f("policy", nil, nil, d.Policy.Span())
+		case d.Network != nil:
+			f("network", d.Network.Name, nil, d.Network.Span())
+		case d.Zone != nil:
+			f("zone", d.Zone.Name, nil, d.Zone.Span())
+		case d.Domains != nil:
+			f("domains", d.Domains.Name, nil, d.Domains.Span())
+		case d.Words != nil:
+			f("words", d.Words.Name, nil, d.Words.Span())
+		case d.Pattern != nil:
+			f("pattern", d.Pattern.Name, nil, d.Pattern.Span())
+		case d.Window != nil:
+			f("window", d.Window.Name, nil, d.Window.Span())
+		case d.Server != nil:
+			f("server", d.Server.Name, nil, d.Server.Span())
+		case d.Point != nil:
+			f("point", d.Point.Name, nil, d.Point.Span())
+		case d.Clients != nil:
+			f("clients", nil, d.Clients.Server, d.Clients.Span())
+		case d.Federation != nil:
+			f("federation", nil, d.Federation.Server, d.Federation.Span())
+			for _, i := range d.Federation.Body.Items {
+				if i.Peer != nil {
+					f("peer", i.Peer.Domain, d.Federation.Server, i.Peer.Span())
+				}
+			}
+		case d.Component != nil:
+			f("component", d.Component.Name, d.Component.Server, d.Component.Span())
+		case d.Web != nil:
+			f("web", nil, d.Web.Server, d.Web.Span())
+		case d.Anonymous != nil:
+			f("anonymous", nil, d.Anonymous.Server, d.Anonymous.Span())
+		case d.Media != nil:
+			f("media", nil, d.Media.Server, d.Media.Span())
+		case d.Admin != nil:
+			f("admin", nil, d.Admin.Server, d.Admin.Span())
+		case d.Cluster != nil:
+			f("cluster", nil, d.Cluster.Server, d.Cluster.Span())
+		case d.Egress != nil:
+			f("egress", nil, d.Egress.Server, d.Egress.Span())
+		case d.Serverless != nil:
+			f("serverless", nil, nil, d.Serverless.Span())
+		case d.Content != nil:
+			f("content", d.Content.Name, nil, d.Content.Span())
+		case d.Test != nil:
+			f("test", &lang.Word{Text: d.Test.Name.Value()}, nil, d.Test.Span())
+		}
+	}
 }

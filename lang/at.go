@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 
@@ -45,7 +46,7 @@ func At(src []byte, offset int) Place {
 		last := t.Pos.Offset + len(t.Value)
 		touches := offset < last || offset == last && (t.Type == tokWord || t.Type == tokString || t.Type == tokOpenString)
 		switch {
-		case t.Type == tokComment && offset <= last:
+		case t.Type == tokComment && !bytes.ContainsRune(src[last:max(last, offset)], '\n'):
 			return Place{Blank: true}
 		case touches && significant(t) && t.Type != tokPunct:
 			here = t

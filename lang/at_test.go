@@ -56,6 +56,8 @@ func TestAt(t *testing.T) {
 		{"bogus |", ""},
 		{"bogus { | }", ""},
 		{"server chat { # a comm|ent\n}", ""},
+		{"server chat { # a comment |\n}", ""},
+		{"server chat { # a comment\n| }", "!software …"},
 		{"server chat { config \"/etc|\" }", ""},
 		{"}\n}\nclients of |", "server"},
 		{"clients of chat { from any\nserver x { |", ""},

@@ -23,6 +23,9 @@ type Source struct {
 	Read func(path string) ([]byte, error)
 	// Glob lists the files that a pattern of path/filepath matches.
 	Glob func(pattern string) ([]string, error)
+	// Parse reads the text of a file; nil is [Parse]. Who loads again and again
+	// remembers here what did not change.
+	Parse func(name string, src []byte) (*File, []diag.Finding)
 }
 
 // OS reads the files of this machine. It reads no more of a file than Parse
@@ -50,6 +53,9 @@ func OS() Source {
 // A file that cannot be read, a pattern that matches nothing and an include
 // that leads back to its own file are findings; the other files are still read.
 func Load(path string, s Source) (files []*File, sources map[string][]byte, findings []diag.Finding) {
+	if s.Parse == nil {
+		s.Parse = Parse
+	}
 	l := loader{source: s, sources: map[string][]byte{}}
 	path = filepath.Clean(path)
 	src, err := s.Read(path)
@@ -78,7 +84,7 @@ type including struct {
 
 // add parses a file and loads what it includes. trail leads to the file.
 func (l *loader) add(name string, src []byte, trail []including) {
-	file, findings := Parse(name, src)
+	file, findings := l.source.Parse(name, src)
 	l.files = append(l.files, file)
 	l.sources[name] = src
 	l.findings = append(l.findings, findings...)

@@ -37,11 +37,7 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 		if err != nil {
 			return err
 		}
-		if !diag.HasErrors(src.findings) {
-			placed := emit(src.policy, src.policy.Points, "").Findings
-			src.findings = append(src.findings, compiler.Waive(src.files, placed, day)...)
-			diag.Sort(src.findings)
-		}
+		src.place(day)
 		if err := s.printFindings(format.value, src); err != nil {
 			return err
 		}
@@ -57,7 +53,7 @@ It exits with 1 when a finding that no waiver covers is at least as severe as
 // day is the day that a --date flag states, YYYY-MM-DD; today without one.
 func (s *session) day(flag string) (string, error) {
 	if flag == "" {
-		return s.now().Format(time.DateOnly), nil
+		return s.today(), nil
 	}
 	if _, err := time.Parse(time.DateOnly, flag); err != nil {
 		return "", fmt.Errorf("--date %q is not a date: write YYYY-MM-DD", flag)

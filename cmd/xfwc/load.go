@@ -46,19 +46,27 @@ func read(path string, from lang.Source) (*source, error) {
 	}
 	src := &source{path: path}
 	src.files, src.texts, src.findings = lang.Load(path, from)
-	name := lockPath(path)
+	if err := src.readLock(); err != nil {
+		return nil, err
+	}
+	return src, nil
+}
+
+// readLock reads the lock of a policy, if it has one.
+func (src *source) readLock() error {
+	name := lockPath(src.path)
 	text, err := os.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	case err != nil:
-		return nil, fmt.Errorf("cannot read the lock file: %w", err)
-	default:
-		src.lockText = text
-		var findings []diag.Finding
-		src.lock, findings = lock.Parse(name, text)
-		src.findings = append(src.findings, findings...)
+		return fmt.Errorf("cannot read the lock file: %w", err)
 	}
-	return src, nil
+	src.lockText = text
+	var findings []diag.Finding
+	src.lock, findings = lock.Parse(name, text)
+	src.findings = append(src.findings, findings...)
+	return nil
 }
 
 // compile reads a policy and makes its meaning. date is for waivers that
@@ -75,13 +83,29 @@ func compileFrom(path, date, profile string, from lang.Source) (*source, error) 
 	if err != nil {
 		return nil, err
 	}
+	src.compile(date, profile)
+	return src, nil
+}
+
+// compile makes the meaning of a policy whose files and lock were read.
+func (src *source) compile(date, profile string) {
 	out := compiler.Compile(compiler.Input{
 		Files: src.files, Problems: src.findings, Lock: src.lock, ReadFeed: os.ReadFile, Date: date, Profile: profile,
 	})
 	src.policy = out.Policy
 	src.findings = append(src.findings, out.Findings...)
 	diag.Sort(src.findings)
-	return src, nil
+}
+
+// place adds what the backends find to a policy that was compiled, unless it has
+// errors.
+func (src *source) place(date string) {
+	if diag.HasErrors(src.findings) {
+		return
+	}
+	placed := emit(src.policy, src.policy.Points, "").Findings
+	src.findings = append(src.findings, compiler.Waive(src.files, placed, date)...)
+	diag.Sort(src.findings)
 }
 
 // load compiles a policy for a command that puts it to use. When the policy has

@@ -153,7 +153,7 @@ Exit codes of every command:
 		newInit(s), newCheck(s), newFix(s), newFmt(s), newCompile(s), newLedger(s), newExplain(s),
 		newTest(s), newTry(s),
 		newPlan(s), newApply(s), newConfirm(s), newRollback(s), newDrift(s), newGuard(s),
-		newLock(s), newReport(s), newRules(s), newDefaults(s), newVersion(s), newMan(s),
+		newLock(s), newReport(s), newRules(s), newLSP(s), newDefaults(s), newVersion(s), newMan(s),
 	)
 	return root
 }
