@@ -22,11 +22,13 @@ func emit(p *ir.Policy, points []*ir.Point, engine string) ir.Emission {
 			}
 			b := backendFor(e.Kind)
 			if b == nil {
-				all.Ledger = append(all.Ledger, ir.LedgerEntry{
-					Point: pt.Name, Engine: e.Kind, Intent: "engine " + e.Kind, Exact: ir.None,
-					Reason: "this version of xfwc writes nothing for " + e.Kind,
-					Origin: e.Origin,
-				})
+				nothing := "this version of xfwc writes nothing for " + e.Kind
+				all.Ledger = append(all.Ledger, ir.LedgerEntry{Point: pt.Name, Engine: e.Kind, Intent: "engine " + e.Kind, Exact: ir.None, Reason: nothing, Origin: e.Origin})
+				for _, l := range p.Unseen(pt, e.Kind) {
+					// What packets do not show is what such an engine could hold.
+					l.Reason = nothing
+					all.Ledger = append(all.Ledger, l)
+				}
 				continue
 			}
 			got := b.Emit(p, pt)
