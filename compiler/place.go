@@ -188,21 +188,20 @@ func (pl *placing) entryIfaces(ep ir.Endpoint) []string {
 	}
 	use := map[string]bool{}
 	for _, pfx := range ep.Set.Prefixes {
-		found, whole := false, false
+		var faced []netip.Prefix // parts of the prefix, behind whichever interface
 		for _, i := range pl.pt.Interfaces {
 			for _, n := range i.Networks {
 				for _, np := range n.Set.Prefixes {
-					if !np.Overlaps(pfx) {
-						continue
-					}
-					use[i.Name], found = true, true
-					if np.Bits() <= pfx.Bits() {
-						whole = true
+					if np.Overlaps(pfx) {
+						use[i.Name] = true
+						faced = append(faced, np)
 					}
 				}
 			}
 		}
-		if !found || !whole {
+		// Networks behind two interfaces may be the halves of one prefix.
+		whole := slices.ContainsFunc(ir.MergePrefixes(faced), func(p netip.Prefix) bool { return p.Bits() <= pfx.Bits() })
+		if !whole {
 			if len(internet) == 0 {
 				return nil
 			}
