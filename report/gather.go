@@ -12,7 +12,7 @@ import (
 const (
 	mostSources = 12 // of one kind
 	mostGates   = 3
-	mostHomes   = 5
+	mostHomes   = 8
 )
 
 // gather draws places together where there are too many to be told apart.

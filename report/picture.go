@@ -116,7 +116,7 @@ func (m measure) head(pl *place) []string {
 		for _, word := range strings.Fields(note) {
 			longer := strings.TrimSpace(line + " " + word)
 			if _, cut := fit(longer, m.wall-2*m.pad, m.small); cut != "" && line != "" {
-				out = append(out, line)
+				out = append(out, strings.TrimSuffix(line, ","))
 				longer = word
 			}
 			line = longer

@@ -408,7 +408,7 @@ func service(f *ir.Flow, ps []ir.PortSpan) string {
 	if f.Server != nil {
 		for _, l := range f.Server.Listeners {
 			if slices.Contains(ps, l.Port) {
-				return l.Service
+				return strings.TrimSuffix(l.Service, "-tls") // the line says that it is
 			}
 		}
 	}
