@@ -114,9 +114,11 @@ type said struct {
 // Report adds a finding at span, with the code, severity, remedy and reference
 // of the check that runs. The labels point at every other place that
 // contributes; those without a place are left out.
-func (p *Pass) Report(span diag.Span, summary string, labels ...diag.Label) {
+//
+// What it returns is to be completed at once: it moves with the next finding.
+func (p *Pass) Report(span diag.Span, summary string, labels ...diag.Label) *diag.Finding {
 	if p.reported[said{span, summary}] {
-		return // one statement may mean several flows; it is wrong once
+		return new(diag.Finding) // one statement may mean several flows; it is wrong once
 	}
 	if p.reported == nil {
 		p.reported = map[said]bool{}
@@ -132,4 +134,5 @@ func (p *Pass) Report(span diag.Span, summary string, labels ...diag.Label) {
 		Remedy:    p.check.Remedy,
 		Reference: p.check.Reference,
 	})
+	return &p.findings[len(p.findings)-1]
 }

@@ -354,7 +354,7 @@ allow 192.0.2.7 to ssh of box
 				for _, i := range d.Body.Items {
 					for _, w := range i.Comply {
 						if known := Frameworks(); !slices.Contains(known, w.Text) {
-							p.Report(w.Span(), fmt.Sprintf("no framework is named %s: %sxfwc knows %s", quoted(w.Text), suggest(w.Text, known), strings.Join(known, " and ")))
+							p.Report(w.Span(), fmt.Sprintf("no framework is named %s: %sxfwc knows %s", quoted(w.Text), suggest(w.Text, known), strings.Join(known, " and "))).Fix = respell(w, diag.Meant(w.Text, known))
 						}
 					}
 				}

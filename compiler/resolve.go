@@ -139,7 +139,7 @@ type once map[string]diag.Span
 
 func (o once) seen(s *state, what string, at lang.Node) bool {
 	if first, ok := o[what]; ok {
-		s.add("value-conflict", at.Span(), fmt.Sprintf("%s is stated twice", what), diag.Label{Span: first, Text: "first stated here"})
+		s.addRemedy("value-conflict", at.Span(), fmt.Sprintf("%s is stated twice", what), "", diag.Label{Span: first, Text: "first stated here"}).Fix = s.again(first, at)
 		return true
 	}
 	o[what] = at.Span()

@@ -375,7 +375,7 @@ func (s *state) ownDomains(srv *ir.Server, have []string, ws []*lang.Word) []str
 			s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is stated twice", d))
 		case !slices.Contains(srv.Domains, d):
 			s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no domain of server %s", d, srv.Name),
-				suggest(d, srv.Domains)+"Name a domain of the server, or add it to the server's block.", diag.Label{Span: srv.Origin.Span, Text: "the server"})
+				suggest(d, srv.Domains)+"Name a domain of the server, or add it to the server's block.", diag.Label{Span: srv.Origin.Span, Text: "the server"}).Fix = respell(w, diag.MeantName(d, srv.Domains))
 		default:
 			have = append(have, d)
 		}

@@ -164,7 +164,7 @@ func (s *state) limits(o ir.Origin, what string, ls []*lang.Limit, hidden ...ir.
 		}
 		for _, old := range out {
 			if old.same(&lw.Limit) {
-				s.add("value-conflict", l.Span(), fmt.Sprintf("limit %s is stated twice", lw.words()), diag.Label{Span: old.at, Text: "first stated here"})
+				s.addRemedy("value-conflict", l.Span(), fmt.Sprintf("limit %s is stated twice", lw.words()), "", diag.Label{Span: old.at, Text: "first stated here"}).Fix = s.again(old.at, l)
 				ok = false
 			}
 		}

@@ -180,7 +180,7 @@ func (s *state) zoneInterface(z *ir.Zone, w *lang.ZoneInterface) (*ir.Interface,
 			has = "It has " + strings.Join(names, ", ") + "."
 		}
 		s.addRemedy("name-unknown", w.Interface.Span(), fmt.Sprintf("point %s has no interface %s", n.point.Name, quoted(w.Interface.Text)), suggest(w.Interface.Text, names)+has,
-			diag.Label{Span: n.word.Span(), Text: "the point"})
+			diag.Label{Span: n.word.Span(), Text: "the point"}).Fix = respell(w.Interface, diag.MeantName(w.Interface.Text, names))
 	case found.Internet:
 		s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("interface %s of %s faces the internet, which is no zone", found.Name, n.point.Name),
 			"Write any for everybody; a zone is made of interfaces that face networks.", diag.Label{Span: found.Origin.Span, Text: "the interface"})

@@ -273,7 +273,7 @@ func (s *state) statedPorts(srv *ir.Server, items []*lang.PortItem) {
 		}
 		span := ir.PortSpan{Proto: serviceProto(service), From: port, To: port}
 		if slices.Contains(ports[service], span) {
-			s.add("value-conflict", i.Span(), fmt.Sprintf("port %d of %s is stated twice", port, service))
+			s.addRemedy("value-conflict", i.Span(), fmt.Sprintf("port %d of %s is stated twice", port, service), "").Fix = fileOf(s.in.Files, i).Remove(i)
 			continue
 		}
 		if len(ports[service]) == 0 {

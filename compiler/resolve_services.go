@@ -457,7 +457,7 @@ func (s *state) callPorts(w *lang.Word) ([]ir.PortSpan, bool) {
 	}
 	names := slices.Sorted(maps.Keys(callServices))
 	s.addRemedy("value-invalid", w.Span(), fmt.Sprintf("%s is no service that a server calls", quoted(w.Text)),
-		suggest(w.Text, names)+"Write one of "+strings.Join(names, ", ")+", or a protocol and port such as tcp/5432.")
+		suggest(w.Text, names)+"Write one of "+strings.Join(names, ", ")+", or a protocol and port such as tcp/5432.").Fix = respell(w, diag.Meant(w.Text, names))
 	return nil, false
 }
 

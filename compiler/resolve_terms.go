@@ -183,7 +183,7 @@ func (s *state) windowSpan(w *lang.WindowSpan) (ir.WindowSpan, bool) {
 			wrong = to
 		}
 		s.addRemedy("value-invalid", w.Days.Span(), fmt.Sprintf("%s is no day or range of days", quoted(w.Days.Text)),
-			suggest(wrong, days)+"Write days as mon, or mon-fri; they are "+strings.Join(days, ", ")+".")
+			suggest(wrong, days)+"Write days as mon, or mon-fri; they are "+strings.Join(days, ", ")+".").Fix = respellPart(w.Days, wrong, diag.Meant(wrong, days))
 	} else {
 		for d := first; ; d = (d + 1) % 7 {
 			out.Days[d] = true

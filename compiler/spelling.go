@@ -65,6 +65,15 @@ func rightHost(text string) string {
 	return p.Addr().Unmap().String()
 }
 
+// again is the edit that removes a statement which says word for word what one
+// before it in its block says; none if it says something else.
+func (s *state) again(first diag.Span, n lang.Node) []diag.Edit {
+	if file := fileOf(s.in.Files, n); file.Text(first) == file.Text(n.Span()) {
+		return file.Remove(n)
+	}
+	return nil
+}
+
 // spelt reports a word that means what right does and is written in another way.
 func (s *state) spelt(w *lang.Word, what, right string) {
 	if right == w.Text {

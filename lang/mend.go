@@ -13,6 +13,19 @@ func Replace(n Node, text string) []diag.Edit {
 	return []diag.Edit{{Span: n.Span(), New: text}}
 }
 
+// Text is what stands at a span of the file, on one line and without comments.
+func (f *File) Text(s diag.Span) string {
+	var words []string
+	for at := s.Start.Offset; at < s.End.Offset; {
+		typ, n := next(f.text[at:])
+		if typ != tokSpace && typ != tokNewline && typ != tokComment {
+			words = append(words, f.text[at:at+n])
+		}
+		at += n
+	}
+	return strings.Join(words, " ")
+}
+
 // Remove takes a statement out of the file, and its line where nothing else is
 // on it.
 func (f *File) Remove(n Node) []diag.Edit {
