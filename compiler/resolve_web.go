@@ -178,6 +178,9 @@ func (s *state) resolveRoutes() {
 			}
 			first[at] = i.Route.Path.Span()
 			r.Point, r.Server, r.Listen, r.Backend = w.point, w.server, w.listen, w.backend
+			if n, _, known := usually(r.Server, "bosh-wait"); known && n <= endless && r.Kind == "bosh" {
+				r.UsualWait = n
+			}
 			s.p.Routes = append(s.p.Routes, r)
 			w.terms.Routes = append(w.terms.Routes, r)
 		}

@@ -136,7 +136,7 @@ func (p *Policy) Dump() []byte {
 			at = "point " + r.Point.Name
 		}
 		d.line("route %s %s at %s %s to server %s %s body %d  # %s", r.Kind, r.Path, at, Ports([]PortSpan{r.Listen}), r.Server.Name, Ports([]PortSpan{r.Backend}), r.BodyMax, d.origin(r.Origin))
-		d.pairs("  ", "frame", size(r.Frame), "size", size(r.Size), "wait", seconds(r.Wait), "idle", seconds(r.Idle), "timeout", seconds(r.Timeout),
+		d.pairs("  ", "frame", size(r.Frame), "size", size(r.Size), "wait", seconds(r.Wait), "usual-wait", seconds(r.UsualWait), "idle", seconds(r.Idle), "timeout", seconds(r.Timeout),
 			"slot", seconds(r.Slot), "requests", number(r.Requests), "polling", r.Polling, "route", r.Route, "buffering", r.Buffering,
 			"credentials", r.Credentials, "methods", strings.Join(r.Methods, " "), "origins", strings.Join(r.Origins, " "),
 			"hosts", strings.Join(r.Hosts, " "), "advertises", strings.Join(r.Advertise, " "))

@@ -425,6 +425,7 @@ type HTTPRoute struct {
 	Frame       uint64   // bytes of a WebSocket message
 	Size        uint64   // bytes of an uploaded file
 	Wait        uint64   // seconds that a BOSH request may wait (XEP-0124 section 7.1)
+	UsualWait   uint64   // the same as the server's software has it by default; 0 where that is unbounded or not known
 	Idle        uint64   // seconds that a session may be silent
 	Timeout     uint64   // seconds that the proxy waits for an answer
 	Slot        uint64   // seconds that an upload slot is valid

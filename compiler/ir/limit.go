@@ -80,7 +80,7 @@ func (l *Limit) Unseen() string {
 	case StanzaSize, Stanzas, Recipients:
 		return "stanzas are within TLS, and where they are not they do not end where packets end: only the server, which parses them, can count them"
 	case Requests:
-		return "HTTP requests are counted where TLS ends; this version writes nothing that counts them"
+		return "HTTP requests are counted where TLS ends, not here"
 	case Registrations:
 		return "a new account is asked for within the stream (XEP-0077): only the server sees it"
 	case Resources:
