@@ -12,15 +12,18 @@
 // socket) is a SHA-256 over the file without the description line, so that a
 // process which still runs an older file can be told from the file's text.
 //
-// What is enforced in the proxy: TLS 1.2 or later, the exact path, the method,
-// the size of the body, and the limits of the web statement, counted when a
-// connection is accepted and before TLS costs anything: IPv4 by address, IPv6 by
-// /64. What the network decides (who may connect to other ports) is left to the
-// packet filter, and the ledger says so. WebSocket routes (RFC 7395) are not
-// written: their paths answer 404 like every other path.
+// What is enforced in the proxy: TLS 1.2 or later, the exact path, its methods,
+// hosts and origins, the size of the body, how long the server may take to
+// answer, and the limits of the web statement. Connections are counted when they
+// are accepted, before TLS costs anything, and requests when they are read: IPv4
+// by address, IPv6 by /64. What the network decides (who may connect to other
+// ports) is left to the packet filter. Other kinds of routes are not written:
+// their paths answer 404 like every other path. The ledger has a line for each
+// thing that a route states and this file does not hold.
 //
 //	file         holds
 //	emit.go      what a point serves, and the ledger
+//	routes.go    what a path asks of a request
 //	write.go     the typed writer: the only place that makes HAProxy syntax
 //	findings.go  what the backend has to complain of
 package haproxy

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"xfwc/compiler/ir"
 )
@@ -51,6 +52,9 @@ func (b Backend) Emit(p *ir.Policy, pt *ir.Point) ir.Emission {
 	em := &emitter{p: p, pt: pt, answers: map[string][]ir.LedgerEntry{}}
 	for _, s := range em.sites() {
 		em.site(s)
+	}
+	if em.pt.Observe != "" && len(em.maxconn) > 0 {
+		em.answer("observe "+em.pt.Name, ir.Under, "HAProxy refuses all the same what the point is to observe until "+em.pt.Observe, em.pt.Origin)
 	}
 	em.ledger()
 	if len(em.maxconn) == 0 {
@@ -103,33 +107,34 @@ func (em *emitter) routes() []*ir.HTTPRoute {
 
 // site is what one frontend serves: a server's BOSH routes on one port.
 type site struct {
-	server *ir.Server
-	port   uint16
-	routes []*ir.HTTPRoute
+	server  *ir.Server
+	port    uint16
+	routes  []*ir.HTTPRoute
+	missing []string // paths of the same web statement that are not written
 }
 
 // sites groups the routes by port, and answers for those that no frontend can
 // serve.
 func (em *emitter) sites() []*site {
 	var sites []*site
+	unserved := map[*ir.HTTPRoute]string{}
 	for _, r := range em.routes() {
-		intent := "route " + r.Path
 		_, badPath := path(r.Path)
 		i := slices.IndexFunc(sites, func(s *site) bool { return s.port == r.Listen.From })
 		switch {
 		case r.Kind != "bosh":
-			em.answer(intent, ir.None, "this version writes no "+r.Kind+" routes for HAProxy; the path answers 404", r.Origin)
+			unserved[r] = "this version writes no " + r.Kind + " routes for HAProxy"
 		case badPath != nil:
-			em.answer(intent, ir.None, badPath.Error(), r.Origin)
+			unserved[r] = badPath.Error()
 			em.out.Findings = append(em.out.Findings, unwritable(em.pt, r, badPath))
 		case r.Listen.From == 0 || len(em.addresses()) == 0:
-			em.answer(intent, ir.None, "the point has no address and port to serve it on", r.Origin)
+			unserved[r] = "the point has no address and port to serve it on"
 			em.out.Findings = append(em.out.Findings, noAddress(em.pt, r))
 		case r.Server == nil || len(r.Server.Addresses) == 0 || r.Backend.From == 0:
-			em.answer(intent, ir.None, "the server has no address and HTTP port to forward it to", r.Origin)
+			unserved[r] = "the server has no address and HTTP port to forward it to"
 			em.out.Findings = append(em.out.Findings, noBackend(em.pt, r))
 		case i >= 0 && (sites[i].server != r.Server || sites[i].routes[0].Backend != r.Backend):
-			em.answer(intent, ir.None, "the port serves another server at this point", r.Origin)
+			unserved[r] = "the port serves another server at this point"
 			em.out.Findings = append(em.out.Findings, portTaken(em.pt, r, sites[i].routes[0]))
 		case i >= 0:
 			sites[i].routes = append(sites[i].routes, r)
@@ -137,7 +142,31 @@ func (em *emitter) sites() []*site {
 			sites = append(sites, &site{server: r.Server, port: r.Listen.From, routes: []*ir.HTTPRoute{r}})
 		}
 	}
+	for _, r := range em.routes() {
+		reason, ok := unserved[r]
+		if !ok {
+			continue
+		}
+		if i := slices.IndexFunc(sites, func(s *site) bool { return s.port == r.Listen.From }); i >= 0 {
+			reason += "; the path answers 404"
+			if sites[i].server == r.Server {
+				sites[i].missing = append(sites[i].missing, r.Path)
+			}
+		}
+		em.unserved(r, reason)
+	}
 	return sites
+}
+
+// short says of the flow of a site which of its paths are not served.
+func (s *site) short(x ir.Exactness, reason string) (ir.Exactness, string) {
+	if len(s.missing) == 0 {
+		return x, reason
+	}
+	if x == ir.Exact {
+		x = ir.Under
+	}
+	return x, reason + "; not written: " + strings.Join(s.missing, ", ")
 }
 
 // addresses are those that the point listens on, IPv4 first.
@@ -166,6 +195,7 @@ func (em *emitter) flow(s *site) *ir.Flow {
 // they are exempt from its limits (XEP-0205 section 5).
 type exempt struct {
 	any  bool       // everybody is
+	some bool       // everybody is, but not at all hours
 	list []*ir.Flow // whose sources are written; none where any is set
 	long []*ir.Flow // whose lists of sources are too long for the file
 }
@@ -181,6 +211,7 @@ func (em *emitter) exempts(s *site, limited bool) exempt {
 			x.any = x.any || f.From.Any
 		}
 	}
+	x.some = x.any && !slices.ContainsFunc(all, func(f *ir.Flow) bool { return f.From.Any && hours(f) == nil })
 	prefixes := 0
 	for _, f := range all {
 		exact, reason := ir.Exact, "serves the web statement's paths to its sources, before the limits of that statement"
@@ -200,9 +231,22 @@ func (em *emitter) exempts(s *site, limited bool) exempt {
 			exact = ir.Under
 			reason += fmt.Sprintf("; of its ports only %d is served here, the others are %s", s.port, em.elsewhere())
 		}
+		exact, reason = s.short(exact, reason)
+		if w := hours(f); w != nil {
+			exact = ir.Over
+			reason += "; at all hours, those of " + w.Name + " are " + em.elsewhere()
+		}
 		em.answer("flow "+f.ID, exact, reason, f.Origin)
 	}
 	return x
+}
+
+// hours are those that the statement of a flow is bound to, or nil.
+func hours(f *ir.Flow) *ir.Window {
+	if f.Terms == nil {
+		return nil
+	}
+	return f.Terms.During
 }
 
 // reaches reports whether the flow is to the port at this point.
@@ -225,9 +269,11 @@ func (em *emitter) site(s *site) {
 	var limits counting
 	var free exempt
 	if flow != nil {
-		free = em.exempts(s, len(flow.Limits) > 0)
+		free = em.exempts(s, len(flow.Limits) > 0 || slices.ContainsFunc(flow.Bounds, ofRequests) ||
+			slices.ContainsFunc(s.routes, func(r *ir.HTTPRoute) bool { return slices.ContainsFunc(r.Limits, ofRequests) }))
 		limits = em.count(flow, port, free)
 	}
+	limits.paths = em.countPaths(s, port, free)
 	limits.tables(c)
 
 	c.section("frontend", front)
@@ -240,13 +286,15 @@ func (em *emitter) site(s *site) {
 		c.line("bind", c.socket(a, s.port), "ssl", "crt", c.name(em.pt.Name+".pem"), "ssl-min-ver", "TLSv1.2", "alpn", "h2,http/1.1")
 	}
 	if flow != nil {
-		em.sources(flow, free)
+		em.sources(s, flow, free)
 	}
 	limits.rules(c)
-	em.requests(s, back)
+	em.requests(s, limits)
+	c.line("default_backend", back)
 
 	c.section("backend", back)
 	c.comment("in the clear from here to " + s.server.Name)
+	em.timeouts(s)
 	for i, a := range s.server.Addresses {
 		words := []word{"server", c.name(s.server.Name + "_" + strconv.Itoa(i+1)), c.socket(a, s.routes[0].Backend.From), "check", "inter", "10s"}
 		if i > 0 {
@@ -260,7 +308,7 @@ func (em *emitter) site(s *site) {
 
 // sources admits only the sources that the web statement and the allow
 // statements name.
-func (em *emitter) sources(f *ir.Flow, free exempt) {
+func (em *emitter) sources(st *site, f *ir.Flow, free exempt) {
 	for _, a := range free.list {
 		em.c.comment(a.Origin.Line() + " " + a.Origin.Label)
 		em.prefixes("exempt", a.From.Set)
@@ -269,25 +317,28 @@ func (em *emitter) sources(f *ir.Flow, free exempt) {
 		// Accepted is final here: such a connection is not counted below.
 		em.c.line("tcp-request", "connection", "accept", "if", "exempt")
 	}
+	exact, reason := ir.Exact, "serves the web statement's paths over TLS 1.2 or later to its sources, and nothing else"
 	const over = "serves the web statement's paths over TLS 1.2 or later, to every source: "
 	switch {
-	case f.From.Any, free.any:
-		em.answer("flow "+f.ID, ir.Exact, "serves the web statement's paths over TLS 1.2 or later, and nothing else", f.Origin)
-		return
+	case f.From.Any:
+		reason = "serves the web statement's paths over TLS 1.2 or later, and nothing else"
+	case free.some:
+		exact, reason = ir.Over, over+"an allow statement admits everybody, and its hours are "+em.elsewhere()
+	case free.any:
+		reason = "serves the web statement's paths over TLS 1.2 or later, and nothing else"
 	case len(free.long) > 0:
 		// Who is only in a list that is not written must not be refused.
-		em.answer("flow "+f.ID, ir.Over, over+"the list of "+free.long[0].Origin.Label+" is too long for this file, so sources are "+em.elsewhere(), f.Origin)
-		return
+		exact, reason = ir.Over, over+"the list of "+free.long[0].Origin.Label+" is too long for this file, so sources are "+em.elsewhere()
 	case f.From.Set == nil || len(f.From.Set.Prefixes) == 0:
 		em.c.line("tcp-request", "connection", "reject")
 	case len(f.From.Set.Prefixes) > maxPrefixes:
-		em.answer("flow "+f.ID, ir.Over, over+"a list of "+strconv.Itoa(len(f.From.Set.Prefixes))+" prefixes is "+em.elsewhere(), f.Origin)
-		return
+		exact, reason = ir.Over, over+"a list of "+strconv.Itoa(len(f.From.Set.Prefixes))+" prefixes is "+em.elsewhere()
 	default:
 		em.prefixes("admitted", f.From.Set)
 		em.c.line("tcp-request", "connection", "reject", "unless", "admitted")
 	}
-	em.answer("flow "+f.ID, ir.Exact, "serves the web statement's paths over TLS 1.2 or later to its sources, and nothing else", f.Origin)
+	exact, reason = st.short(exact, reason)
+	em.answer("flow "+f.ID, exact, reason, f.Origin)
 }
 
 // prefixes adds a set of sources to an address match.
@@ -309,137 +360,180 @@ func (em *emitter) elsewhere() string {
 	return "not held at this point, which has no packet filter"
 }
 
-// requests writes what a request has to be to reach the server.
-func (em *emitter) requests(s *site, back word) {
-	c := &em.c
-	bosh := func(i int) word { return c.name("bosh_" + strconv.Itoa(i+1)) }
-	var any []word
-	for i, r := range s.routes {
-		c.comment(r.Origin.Line() + " bosh")
-		// The path on the wire, not decoded: //bosh and /%62osh are other paths.
-		c.line("acl", bosh(i), "path", "-m", "str", "--", c.path(r.Path))
-		if i > 0 {
-			any = append(any, "or")
-		}
-		any = append(any, bosh(i))
-	}
-	c.line(slices.Concat([]word{"http-request", "return", "status", "404", "unless"}, any)...)
-	// BOSH is POST alone (XEP-0124 section 5); a browser asks with OPTIONS first.
-	c.line("http-request", "return", "status", "405", "hdr", "Allow", "'POST, OPTIONS'", "unless", "METH_POST", "or", "METH_OPTIONS")
-	for i, r := range s.routes {
-		if r.BodyMax == 0 {
-			em.answer("route "+r.Path, ir.Exact, "the exact path, POST alone, any size of body", r.Origin)
-			continue
-		}
-		c.line("http-request", "deny", "deny_status", "413", "if", bosh(i), "{", "req.body_size", "gt", number(r.BodyMax), "}")
-		em.answer("route "+r.Path, ir.Under, "the exact path, POST alone; a body without Content-Length is refused, because its size is not known before it is forwarded", r.Origin)
-	}
-	// A body that trickles in holds a connection no longer than this. A small one
-	// is read before it is refused, else the client might not see the answer.
-	c.line("http-request", "wait-for-body", "time", "10s")
-	for i, r := range s.routes {
-		if r.BodyMax > 0 {
-			// HAProxy knows the size of a body that states none only as far as it has
-			// arrived, so such a body has to state it (RFC 9110 section 15.5.12).
-			c.line("http-request", "return", "status", "411", "if", bosh(i), "METH_POST", "!{", "req.hdr(content-length)", "-m", "found", "}")
-		}
-	}
-	// What OPTIONS sends along is of no use to anybody.
-	c.line("http-request", "deny", "deny_status", "413", "if", "METH_OPTIONS", "{", "req.body_len", "gt", "0", "}")
-	// What a client claims about itself is overwritten: the server trusts these.
-	c.line("http-request", "del-header", "Forwarded")
-	c.line("http-request", "del-header", "X-Real-IP")
-	c.line("http-request", "set-header", "X-Forwarded-For", "%[src]")
-	c.line("http-request", "set-header", "X-Forwarded-Proto", "https")
-	// An upgrade to another protocol would leave these rules behind.
-	c.line("http-request", "del-header", "Upgrade")
-	c.line("default_backend", back)
-}
-
-// counting is how a frontend counts connections.
+// counting is how a frontend counts connections and requests.
 type counting struct {
 	perSource, global tracker
-	most              uint32 // the global limit on connections, 0 when unstated
-	exempt            bool   // some sources are not counted
+	paths             []tracker // requests of a source, by route
+	most              uint32    // the global limit on connections, 0 when unstated
+	exempt            bool      // some sources are not counted
 }
 
 // tracker is one stick table with the limits that its counters decide.
 type tracker struct {
-	table   word
-	window  uint64   // of the rate counter, in milliseconds
-	limits  []uint32 // on connections at the same time
-	attempt uint32   // connections in a window; valid if window is not 0
+	table    word
+	request  word     // the counter of requests
+	limits   []uint32 // on connections at the same time
+	attempts window   // new connections
+	requests window
 }
 
-func (t tracker) used() bool { return len(t.limits) > 0 || t.window > 0 }
+// window bounds how many may come within a time; a zero one bounds nothing.
+type window struct {
+	time uint64 // milliseconds
+	most uint32
+}
+
+func (t tracker) used() bool {
+	return len(t.limits) > 0 || t.attempts.time > 0 || t.requests.time > 0
+}
+
+// ofRequests reports whether a limit counts HTTP requests.
+func ofRequests(l *ir.Limit) bool { return l.Kind == ir.Requests }
 
 // count decides which limits of the flow the frontend can hold, and answers for
-// all of them.
+// them.
 func (em *emitter) count(f *ir.Flow, port string, free exempt) counting {
 	n := counting{
-		perSource: tracker{table: em.c.name("sources_" + port)},
-		global:    tracker{table: em.c.name("everybody_" + port)},
+		perSource: tracker{table: em.c.name("sources_" + port), request: "http_req_rate"},
+		global:    tracker{table: em.c.name("everybody_" + port), request: "gpc0_rate"},
 		exempt:    len(free.list) > 0,
 	}
 	for _, l := range f.Limits {
-		intent := "limit " + l.ID
-		if free.any {
-			em.answer(intent, ir.Exact, "an allow statement exempts every source from it, so nothing is counted", l.Origin)
-			continue
-		}
-		t := &n.perSource
-		switch l.Key {
-		case ir.PerSource:
-		case ir.Global:
-			t = &n.global
-		default:
-			em.answer(intent, ir.None, "web traffic has no peers to count by", l.Origin)
-			continue
-		}
-		switch l.Kind {
-		case ir.Connections:
+		t := n.by(l.Key)
+		switch {
+		case em.uncounted(l, free):
+		case t == nil:
+			em.answer("limit "+l.ID, ir.None, notCounted(l.Key), l.Origin)
+		case l.Kind == ir.Connections:
 			t.limits = append(t.limits, l.Count)
 			if l.Key == ir.Global && (n.most == 0 || l.Count < n.most) {
 				n.most = l.Count
 			}
-			em.answer(intent, ir.Exact, "connections are counted when they are accepted, the excess is reset", l.Origin)
-		case ir.Attempts:
-			window, burst, err := rate(l)
-			if err == nil && t.window > 0 {
-				err = fmt.Errorf("HAProxy keeps one rate for each thing it counts by, and another limit uses it")
-			}
-			if err != nil {
-				em.answer(intent, ir.None, err.Error(), l.Origin)
-				continue
-			}
-			t.window, t.attempt = window, burst
-			em.answer(intent, ir.Under, fmt.Sprintf("at most %d in any %d ms, where refused ones count too; a token bucket would let some more pass", burst, window), l.Origin)
+			em.counts(l, ir.Exact, "connections are counted when they are accepted, the excess is reset")
+		case l.Kind == ir.Attempts:
+			em.rate(l, &t.attempts)
 		default:
-			em.answer(intent, ir.None, "HAProxy does not count "+string(l.Kind), l.Origin)
+			em.answer("limit "+l.ID, ir.None, "HAProxy does not count "+string(l.Kind), l.Origin)
+		}
+	}
+	for _, l := range f.Bounds {
+		if !ofRequests(l) || em.uncounted(l, free) {
+			continue
+		}
+		if t := n.by(l.Key); t != nil {
+			em.rate(l, &t.requests)
+		} else {
+			em.answer("limit "+l.ID, ir.None, notCounted(l.Key), l.Origin)
 		}
 	}
 	return n
 }
 
-// rate turns a token bucket into a window: burst connections in the time that
+// countPaths is the same for the limits that the routes of a site have for
+// themselves.
+func (em *emitter) countPaths(s *site, port string, free exempt) []tracker {
+	ts := make([]tracker, len(s.routes))
+	for i, r := range s.routes {
+		ts[i] = tracker{table: em.c.name("requests_" + port + "_" + strconv.Itoa(i+1)), request: "http_req_rate"}
+		for _, l := range r.Limits {
+			switch {
+			case !ofRequests(l) || em.uncounted(l, free):
+			case l.Key == ir.PerSource:
+				em.rate(l, &ts[i].requests)
+			case l.Key == ir.Global:
+				em.answer("limit "+l.ID, ir.None, "this version counts the requests of one path by source alone", l.Origin)
+			default:
+				em.answer("limit "+l.ID, ir.None, notCounted(l.Key), l.Origin)
+			}
+		}
+	}
+	return ts
+}
+
+// by is the tracker that counts by the key, or nil.
+func (n *counting) by(key ir.LimitKey) *tracker {
+	switch key {
+	case ir.PerSource:
+		return &n.perSource
+	case ir.Global:
+		return &n.global
+	}
+	return nil
+}
+
+// notCounted says why nothing is counted by a key.
+func notCounted(key ir.LimitKey) string {
+	switch key {
+	case ir.PerPeer:
+		return "web traffic has no peers to count by"
+	case ir.PerPrefix:
+		return "this version counts by source and for everybody, not by prefix"
+	}
+	return "which " + string(key) + " a request is of is known to the server alone"
+}
+
+// uncounted answers for a limit from which everybody is exempt.
+func (em *emitter) uncounted(l *ir.Limit, free exempt) bool {
+	switch {
+	case free.some:
+		em.answer("limit "+l.ID, ir.Over, "an allow statement exempts every source from it at some hours, so nothing is counted", l.Origin)
+	case free.any:
+		em.answer("limit "+l.ID, ir.Exact, "an allow statement exempts every source from it, so nothing is counted", l.Origin)
+	}
+	return free.any
+}
+
+// counts answers for a limit that is held, and for what else happens to the
+// excess.
+func (em *emitter) counts(l *ir.Limit, x ir.Exactness, reason string) {
+	em.answer("limit "+l.ID, x, reason, l.Origin)
+	for _, a := range l.Actions {
+		exact, reason := ir.None, "this version refuses the excess and does nothing else with its source"
+		switch {
+		case a.Name == "reject":
+			exact, reason = ir.Exact, "the excess is refused with an answer"
+		case a.Name == "alert" && ofRequests(l):
+			exact, reason = ir.Exact, "the log has every request that is refused, with status 429"
+		case a.Name == "alert":
+			reason = "HAProxy does not log what it refuses before TLS"
+		}
+		em.answer("limit "+l.ID+" then "+a.Name, exact, reason, l.Origin)
+	}
+}
+
+// rate notes the window that a limit becomes.
+func (em *emitter) rate(l *ir.Limit, w *window) {
+	got, err := rate(l)
+	if err == nil && w.time > 0 {
+		err = fmt.Errorf("HAProxy keeps one rate for each thing it counts by, and another limit uses it")
+	}
+	if err != nil {
+		em.answer("limit "+l.ID, ir.None, err.Error(), l.Origin)
+		return
+	}
+	*w = got
+	em.counts(l, ir.Under, fmt.Sprintf("at most %d in any %d ms, where refused ones count too; a token bucket would let some more pass", w.most, w.time))
+}
+
+// rate turns a token bucket into a window: burst of them in the time that
 // the rate needs for as many. What a window admits, the bucket admits as well:
 // over any time t at most burst + rate × t.
-func rate(l *ir.Limit) (window uint64, burst uint32, err error) {
+func rate(l *ir.Limit) (window, error) {
 	units := map[string]uint64{"second": 1000, "minute": 60000, "hour": 3600000, "day": 86400000}
 	unit, ok := units[l.Unit]
 	if !ok || l.Count == 0 {
-		return 0, 0, fmt.Errorf("a rate of %d per %q is none that HAProxy can count", l.Count, l.Unit)
+		return window{}, fmt.Errorf("a rate of %d per %q is none that HAProxy can count", l.Count, l.Unit)
 	}
-	burst = l.Burst
+	burst := l.Burst
 	if burst == 0 {
 		burst = defaultBurst
 	}
-	window = (uint64(burst)*unit + uint64(l.Count) - 1) / uint64(l.Count)
-	window = max(window, minWindow)
-	if window > maxWindow {
-		return 0, 0, fmt.Errorf("the rate would have to be counted over %d days, HAProxy counts over 6 at most", window/units["day"])
+	time := (uint64(burst)*unit + uint64(l.Count) - 1) / uint64(l.Count)
+	time = max(time, minWindow)
+	if time > maxWindow {
+		return window{}, fmt.Errorf("the rate would have to be counted over %d days, HAProxy counts over 6 at most", time/units["day"])
 	}
-	return window, burst, nil
+	return window{time, burst}, nil
 }
 
 // room is how many connections the frontend takes: more than the limit, so that
@@ -465,34 +559,45 @@ func (n counting) size() uint32 {
 
 // tables writes the tables that the counters live in.
 func (n counting) tables(c *config) {
-	if t := n.perSource; t.used() {
-		c.section("backend", t.table)
-		c.line("stick-table", "type", "ipv6", "size", number(n.size()), "expire", t.expiry(), "store", t.counters())
+	table := func(t tracker, key, size word) {
+		if t.used() {
+			c.section("backend", t.table)
+			c.line("stick-table", "type", key, "size", size, "expire", t.expiry(), "store", t.counters())
+		}
 	}
-	if t := n.global; t.used() {
-		c.section("backend", t.table)
-		c.line("stick-table", "type", "integer", "size", "1", "expire", t.expiry(), "store", t.counters())
+	table(n.perSource, "ipv6", number(n.size()))
+	table(n.global, "integer", "1")
+	for _, t := range n.paths {
+		table(t, "ipv6", number(n.size()))
 	}
 }
 
-func (t tracker) expiry() word { return milliseconds(max(2*t.window, 60000)) }
+func (t tracker) expiry() word {
+	return milliseconds(max(2*t.attempts.time, 2*t.requests.time, 60000))
+}
 
 func (t tracker) counters() word {
 	var ws []word
 	if len(t.limits) > 0 {
 		ws = append(ws, "conn_cur")
 	}
-	if t.window > 0 {
-		ws = append(ws, call("conn_rate", milliseconds(t.window)))
+	if t.attempts.time > 0 {
+		ws = append(ws, call("conn_rate", milliseconds(t.attempts.time)))
+	}
+	if t.requests.time > 0 {
+		ws = append(ws, call(t.request, milliseconds(t.requests.time)))
 	}
 	return join(ws...)
 }
+
+// bySource is how sources are counted: IPv4 by address, IPv6 by /64.
+const bySource = "src,ipmask(32,64)"
 
 // rules writes the limits. A source over its own limits is refused before it is
 // counted among everybody, so that it cannot use up what the others share.
 func (n counting) rules(c *config) {
 	if t := n.perSource; t.used() {
-		c.line("tcp-request", "connection", "track-sc0", "src,ipmask(32,64)", "table", t.table)
+		c.line("tcp-request", "connection", "track-sc0", bySource, "table", t.table)
 		t.rules(c, "sc0_conn_cur", "sc0_conn_rate")
 	}
 	if t := n.global; t.used() {
@@ -505,8 +610,8 @@ func (t tracker) rules(c *config, current, rate word) {
 	for _, most := range t.limits {
 		c.line("tcp-request", "connection", "reject", "if", "{", call(current, t.table), "gt", number(most), "}")
 	}
-	if t.window > 0 {
-		c.line("tcp-request", "connection", "reject", "if", "{", call(rate, t.table), "gt", number(t.attempt), "}")
+	if t.attempts.time > 0 {
+		c.line("tcp-request", "connection", "reject", "if", "{", call(rate, t.table), "gt", number(t.attempts.most), "}")
 	}
 }
 
@@ -545,8 +650,6 @@ func (em *emitter) global(description word) {
 	c.line("timeout", "client", "10s")
 	c.line("timeout", "http-request", "10s")
 	c.line("timeout", "http-keep-alive", "75s")
-	c.comment("The server holds a BOSH request for up to its wait, 60 s as a rule.")
-	c.line("timeout", "server", "90s")
 }
 
 // ledger lists the answers in the order of the policy, with one for everything
@@ -563,7 +666,7 @@ func (em *emitter) ledger() {
 		for _, f := range t.Flows {
 			// Without a leg after it, direct TLS does not arrive here.
 			if arrives := t.ALPN == em.pt || t.Offload == em.pt; arrives && !f.Leg && f.TLS == "direct" && !f.To.Any && f.To.Set == em.pt.Set {
-				em.answer("flow "+f.ID, ir.None, "this version writes no direct TLS offload or ALPN router: write it by hand", f.Origin)
+				em.answer("flow "+f.ID, ir.None, byHandReason(em.pt, t), f.Origin)
 				em.out.Findings = append(em.out.Findings, byHand(em.pt, t))
 			}
 		}
@@ -575,6 +678,9 @@ func (em *emitter) ledger() {
 		list("flow "+f.ID, em.elsewhere(), f.Origin)
 		for _, l := range f.Limits {
 			list("limit "+l.ID, em.elsewhere(), l.Origin)
+			for _, a := range l.Actions {
+				list("limit "+l.ID+" then "+a.Name, "", l.Origin)
+			}
 		}
 	}
 	for _, t := range em.p.Egress {
@@ -584,6 +690,9 @@ func (em *emitter) ledger() {
 	}
 	for _, e := range em.p.Unseen(em.pt, Backend{}.Kind()) {
 		list(e.Intent, e.Reason, e.Origin)
+		for _, action := range []string{"reject", "alert", "block"} {
+			list(e.Intent+" then "+action, "", e.Origin)
+		}
 	}
 	for _, c := range em.p.Content {
 		if slices.ContainsFunc(c.On, em.pt.Concerns) || slices.ContainsFunc(c.Anonymous, func(a *ir.AnonymousTerms) bool { return a.Concerns(em.pt) }) {
@@ -592,5 +701,16 @@ func (em *emitter) ledger() {
 	}
 	for _, r := range em.routes() {
 		list("route "+r.Path, "", r.Origin)
+		for _, w := range stated(r) {
+			list(setting(r, w), "", r.Origin)
+		}
+	}
+	for _, s := range em.p.Servers {
+		if s.Trust != nil && slices.ContainsFunc(em.routes(), func(r *ir.HTTPRoute) bool { return r.Server == s }) {
+			list("trust "+s.Name, "whom the server believes is for its own configuration; HAProxy tells it the client's address in X-Forwarded-For, and sends no PROXY header", s.Origin)
+		}
+	}
+	if em.pt.Observe != "" && len(em.maxconn) > 0 {
+		list("observe "+em.pt.Name, "", em.pt.Origin)
 	}
 }

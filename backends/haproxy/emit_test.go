@@ -125,11 +125,34 @@ func TestAnswers(t *testing.T) {
 		{"an exempt source under a global limit", []*ir.Limit{connections(5, ir.Global)}, func(p *ir.Policy, pt *ir.Point) {
 			pt.Set = prefixes("198.51.100.1/32")
 			p.Flows = append(p.Flows, allowed(prefixes("192.0.2.0/24"), pt))
-		}, "flow allow-ops-web-chat", ir.Exact, "", "maxconn"},
+		}, "flow allow-ops-web-chat", ir.Under, "", "maxconn"},
 		{"a second rate", []*ir.Limit{attempts(60, "minute", 30), second}, nil, "limit second", ir.None, "", "3600000ms"},
 		{"a rate over years", []*ir.Limit{day}, nil, "limit " + day.ID, ir.None, "", "stick-table"},
 		{"a limit per peer", []*ir.Limit{peer}, nil, "limit " + peer.ID, ir.None, "", "stick-table"},
 		{"a websocket", nil, nil, "route /ws", ir.None, "", "/ws"},
+		{"a flow of which one path is not written", nil, nil, "flow web-chat", ir.Under, "", "/ws"},
+		{"a flow of which all paths are written", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes = p.Routes[:2] }, "flow web-chat", ir.Exact, "", "/ws"},
+		{"a timeout that HAProxy cannot count", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes[1].Timeout = 1 << 62 },
+			"route /it's/a$path", ir.Under, "", "4611686018427387904"},
+		{"a wait that HAProxy cannot count", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes[1].Wait = 1<<64 - 1 },
+			"route /it's/a$path", ir.Under, "", "timeout server 14s"},
+		{"a wait that nobody knows", nil, nil, "route /it's/a$path", ir.Under, "", "set-timeout"},
+		{"a wait that is known", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes[1].UsualWait = 30 }, "route /it's/a$path", ir.Exact, "", "server 30s"},
+		{"an origin that no browser sends", nil, func(p *ir.Policy, _ *ir.Point) { p.Routes[0].Origins = []string{"https://a b"} },
+			"route /bosh", ir.None, "value-invalid", ""},
+		{"an allow statement for hours", nil, func(p *ir.Policy, pt *ir.Point) {
+			pt.Set = prefixes("198.51.100.1/32")
+			f := allowed(prefixes("192.0.2.0/24"), pt)
+			f.Terms = &ir.Terms{During: &ir.Window{Name: "office"}}
+			p.Flows = append(p.Flows, f)
+		}, "flow allow-ops-web-chat", ir.Over, "", "office"},
+		{"a limit from which everybody is exempt for hours", []*ir.Limit{connections(5, ir.PerSource)}, func(p *ir.Policy, pt *ir.Point) {
+			pt.Set = prefixes("198.51.100.1/32")
+			f := allowed(nil, pt)
+			f.From = ir.Endpoint{Label: "any", Any: true}
+			f.Terms = &ir.Terms{During: &ir.Window{Name: "office"}}
+			p.Flows = append(p.Flows, f)
+		}, "limit web-chat-connections-source", ir.Over, "", "stick-table"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -420,6 +420,183 @@ func TestHoldsLongPoll(t *testing.T) {
 	}
 }
 
+// ask makes one request and gives the status of its answer.
+func ask(t *testing.T, c *http.Client, method, path string, headers ...string) int {
+	t.Helper()
+	req, err := http.NewRequest(method, "https://198.51.100.1"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+		return 0
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	if saw := res.Header.Get("Saw-Path") != ""; saw != (res.StatusCode == 200) {
+		t.Errorf("%s %s %v: %d, reached the server: %v", method, path, headers, res.StatusCode, saw)
+	}
+	return res.StatusCode
+}
+
+// A path takes the methods, hosts and origins that it states, and another path
+// beside it its own.
+func TestJudgesRequests(t *testing.T) {
+	if !apart(t) {
+		return
+	}
+	local(t, "198.51.100.1", "2001:db8:0:1::1", "198.51.100.10")
+	backend(t, "198.51.100.10:5280")
+	p, pt := office()
+	stated, other := p.Routes[0], p.Routes[1]
+	stated.Methods = []string{"POST", "GET", "PATCH"}
+	stated.Hosts = []string{"chat.example.org", "example.org"}
+	stated.Origins = []string{"https://chat.example.org", "https://web.example.org:8443"}
+	other.Path, other.Origins = "/other", []string{"*"}
+	start(t, artefact(t, Backend{}.Emit(p, pt), "haproxy.cfg"))
+
+	const host, site = "chat.example.org", "https://chat.example.org"
+	tests := []struct {
+		method, path string
+		headers      []string
+		status       int
+	}{
+		{"POST", "/bosh", []string{"Host", host}, 200},
+		{"POST", "/bosh", []string{"Host", "Chat.Example.org:443", "Origin", site}, 200},
+		{"GET", "/bosh", []string{"Host", "example.org", "Origin", "https://web.example.org:8443"}, 200},
+		{"PATCH", "/bosh", []string{"Host", host}, 200},
+		{"OPTIONS", "/bosh", []string{"Host", host}, 405},
+		{"PUT", "/bosh", []string{"Host", host}, 405},
+		{"POST", "/bosh", nil, 421},
+		{"POST", "/bosh", []string{"Host", "chat.example.org.evil.example"}, 421},
+		{"POST", "/bosh", []string{"Host", "www.example.org"}, 421},
+		{"POST", "/bosh", []string{"Host", host, "Origin", "https://evil.example"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", "null"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", ""}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", "http://chat.example.org"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", site + ":8443"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", site + ".evil.example"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", site + ", https://evil.example"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", site, "Origin", "https://evil.example"}, 403},
+		{"POST", "/bosh", []string{"Host", host, "Origin", site, "Origin", site}, 403},
+		{"POST", "/other", []string{"Origin", "https://evil.example"}, 200},
+		{"OPTIONS", "/other", []string{"Origin", "null"}, 200},
+		{"GET", "/other", nil, 405},
+		{"PATCH", "/other", nil, 405},
+	}
+	for _, h2 := range []bool{false, true} {
+		c := client("", h2)
+		for _, tt := range tests {
+			if got := ask(t, c, tt.method, tt.path, tt.headers...); got != tt.status {
+				t.Errorf("%s %s %v, h2 %v: %d, want %d", tt.method, tt.path, tt.headers, h2, got, tt.status)
+			}
+		}
+	}
+	for _, request := range []string{
+		"POST /bosh HTTP/1.1\r\nHost: chat.example.org\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n",
+		"POST /bosh HTTP/1.1\r\nHost: evil.example\r\nHost: chat.example.org\r\nContent-Length: 0\r\n\r\n",
+		"POST /bosh HTTP/1.1\r\nHost: evil.example, chat.example.org\r\nContent-Length: 0\r\n\r\n",
+		"POST https://evil.example/bosh HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n",
+		"POST https://evil.example/bosh HTTP/1.1\r\nHost: chat.example.org\r\nContent-Length: 0\r\n\r\n",
+		"POST /bosh HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
+	} {
+		conn, err := tls.DialWithDialer(dialer(""), "tcp", "198.51.100.1:443", &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		io.WriteString(conn, request)
+		answer := make([]byte, 4096)
+		n, _ := io.ReadAtLeast(conn, answer, 12)
+		conn.Close()
+		if got := string(answer[:n]); !strings.HasPrefix(got, "HTTP/1.1 400") && !strings.HasPrefix(got, "HTTP/1.1 421") {
+			t.Errorf("%q: answered %.80q", request, got)
+		}
+	}
+}
+
+// The proxy waits for an answer as long as the path says, the longest time of a
+// backend and those of its other paths alike.
+func TestWaitsForAnswer(t *testing.T) {
+	if !apart(t) {
+		return
+	}
+	local(t, "198.51.100.1", "2001:db8:0:1::1", "198.51.100.10")
+	l, err := net.Listen("tcp", "198.51.100.10:5280")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(2500 * time.Millisecond)
+		w.Header().Set("Saw-Path", r.URL.Path)
+	})}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	p, pt := office()
+	p.Routes[0].Timeout, p.Routes[1].Timeout, p.Routes[1].Path = 1, 5, "/patient"
+	start(t, artefact(t, Backend{}.Emit(p, pt), "haproxy.cfg"))
+	for path, want := range map[string]int{"/bosh": 504, "/patient": 200} {
+		if got := ask(t, client("", false), "POST", path); got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
+}
+
+// Requests are counted for each source and for everybody, for one path alone
+// where it has a limit of its own, and not for those whom an allow statement
+// exempts.
+func TestLimitsRequests(t *testing.T) {
+	if !apart(t) {
+		return
+	}
+	local(t, "198.51.100.1", "2001:db8:0:1::1", "198.51.100.10", "203.0.113.7", "203.0.113.8", "203.0.113.9", "192.0.2.7")
+	backend(t, "198.51.100.10:5280")
+	p, pt := office()
+	bound := func(id string, key ir.LimitKey, burst uint32) *ir.Limit {
+		return &ir.Limit{ID: id, Kind: ir.Requests, Key: key, Count: 1, Unit: "minute", Burst: burst}
+	}
+	p.Flows[0].Bounds = []*ir.Limit{bound("source", ir.PerSource, 4), bound("everybody", ir.Global, 9)}
+	p.Routes[0].Limits = []*ir.Limit{bound("path", ir.PerSource, 2)}
+	p.Routes[1].Path = "/other"
+	pt.Set = prefixes("198.51.100.1/32")
+	p.Flows = append(p.Flows, allowed(prefixes("192.0.2.0/24"), pt))
+	start(t, artefact(t, Backend{}.Emit(p, pt), "haproxy.cfg"))
+
+	free := client("192.0.2.7", true)
+	for range 12 {
+		if got := ask(t, free, "POST", "/bosh"); got != 200 {
+			t.Errorf("an exempt source: %d", got)
+		}
+	}
+	for _, tt := range []struct {
+		what, source string
+		http2        bool
+		paths        []string
+		want         string
+	}{
+		{"two on the path, four in all", "203.0.113.7", false, []string{"/bosh", "/bosh", "/bosh", "/other", "/other"}, "++-+-"},
+		{"another source, over HTTP/2", "203.0.113.8", true, []string{"/bosh", "/bosh", "/other", "/other", "/other"}, "++++-"},
+		{"a third one, of which everybody has left two", "203.0.113.9", false, []string{"/other", "/other", "/other"}, "++-"},
+	} {
+		c, got := client(tt.source, tt.http2), []bool{}
+		for _, path := range tt.paths {
+			status := ask(t, c, "POST", path)
+			if status != 200 && status != 429 {
+				t.Errorf("%s: %d", tt.what, status)
+			}
+			got = append(got, status == 200)
+		}
+		check(t, tt.what, tt.want, got)
+	}
+}
+
 func connections(n uint32, key ir.LimitKey) *ir.Limit {
 	return &ir.Limit{ID: fmt.Sprintf("web-chat-connections-%s", key), Kind: ir.Connections, Key: key, Count: n}
 }

@@ -56,3 +56,14 @@ func byHand(pt *ir.Point, t *ir.ClientTerms) diag.Finding {
 	f.Remedy = "Write it into the proxy by hand and waive this finding, or let the server end direct TLS: remove offload and alpn."
 	return f
 }
+
+// byHandReason says in the ledger what of it is missing.
+func byHandReason(pt *ir.Point, t *ir.ClientTerms) string {
+	switch {
+	case t.ALPN != pt:
+		return "this version writes no direct TLS offload: write it by hand"
+	case t.Offload != pt:
+		return "this version writes no ALPN router: write it by hand"
+	}
+	return "this version writes neither an ALPN router nor a direct TLS offload: write them by hand"
+}

@@ -28,6 +28,9 @@ var (
 	errControl = errors.New("the value holds a control character, a line break, or is not UTF-8")
 	errName    = errors.New("the name holds a character other than letters, digits, dot, hyphen and underscore, or is longer than 64 bytes")
 	errPath    = errors.New("the path is not an absolute path of RFC 3986 section 3.3")
+	errMethod  = errors.New("the method is not one of letters")
+	errHost    = errors.New("the host is not a domain name")
+	errOrigin  = errors.New("the origin is not a scheme with a domain name")
 	errAddress = errors.New("the address is not one that a socket can have")
 	errPort    = errors.New("the port is 0")
 )
@@ -82,6 +85,9 @@ func (c *config) note(w word, err error) word {
 func (c *config) name(s string) word                 { return c.note(name(s)) }
 func (c *config) quoted(s string) word               { return c.note(quoted(s)) }
 func (c *config) path(s string) word                 { return c.note(path(s)) }
+func (c *config) method(s string) word               { return c.note(method(s)) }
+func (c *config) host(s string) word                 { return c.note(host(s)) }
+func (c *config) origin(s string) word               { return c.note(origin(s)) }
 func (c *config) prefix(p netip.Prefix) word         { return c.note(prefix(p)) }
 func (c *config) socket(a netip.Addr, p uint16) word { return c.note(socket(a, p)) }
 
@@ -148,6 +154,50 @@ func path(s string) (word, error) {
 	return quoted(s)
 }
 
+// method makes an HTTP method as RFC 9110 section 9.3 spells them.
+func method(s string) (word, error) {
+	for i := range len(s) {
+		if s[i] < 'A' || s[i] > 'Z' {
+			return "", errMethod
+		}
+	}
+	if s == "" || len(s) > 16 {
+		return "", errMethod
+	}
+	return word(s), nil
+}
+
+// host makes a domain name in lower case, as it is compared with the header Host.
+func host(s string) (word, error) {
+	if s == "" || len(s) > 253 {
+		return "", errHost
+	}
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && c != '.' && c != '-' && c != '_' || c >= 'A' && c <= 'Z' {
+			return "", errHost
+		}
+	}
+	return quoted(s)
+}
+
+// origin makes a web origin as browsers spell it: lower case, and the port left
+// out where it is the scheme's own (RFC 6454 section 6.2).
+func origin(s string) (word, error) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	usual, known := map[string]string{"https": "443", "http": "80"}[scheme]
+	name, port, stated := strings.Cut(rest, ":")
+	if _, err := host(name); !ok || !known || err != nil {
+		return "", errOrigin
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); stated && (err != nil || strconv.FormatUint(n, 10) != port) {
+		return "", errOrigin
+	}
+	if port == usual || !stated {
+		return quoted(scheme + "://" + name)
+	}
+	return quoted(s)
+}
+
 func hexDigit(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
@@ -175,6 +225,9 @@ func number[N uint | uint16 | uint32 | uint64 | int](n N) word { return word(fmt
 
 // milliseconds makes a time; a bare number is milliseconds to HAProxy.
 func milliseconds(ms uint64) word { return word(strconv.FormatUint(ms, 10) + "ms") }
+
+// seconds makes a time of whole seconds.
+func seconds(n uint64) word { return word(strconv.FormatUint(n, 10) + "s") }
 
 // call makes a sample fetch or a store with one argument, such as
 // sc0_conn_cur(table).

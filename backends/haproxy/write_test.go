@@ -92,6 +92,29 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
+// FuzzOrigin: a host and an origin are one argument, and nothing that no browser
+// sends.
+func FuzzOrigin(f *testing.F) {
+	for _, s := range append(nasty(), refusable...) {
+		f.Add(s)
+		f.Add("https://" + s)
+		f.Add("https://a.example:" + s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if w, err := host(s); err == nil && (unquote(t, string(w)) != s || s != strings.ToLower(s) || strings.ContainsAny(s, " ,:/*")) {
+			t.Fatalf("host(%q) = %s", s, w)
+		}
+		if w, err := origin(s); err == nil {
+			if got := unquote(t, string(w)); !strings.HasPrefix(s, got) || got != strings.ToLower(got) || strings.ContainsAny(got, " ,*") || strings.HasSuffix(got, ":443") && !strings.HasPrefix(got, "http:") {
+				t.Fatalf("origin(%q) = %s", s, w)
+			}
+		}
+		if w, err := method(s); err == nil && string(w) != s {
+			t.Fatalf("method(%q) = %s", s, w)
+		}
+	})
+}
+
 // FuzzName: a name needs no quotes, and a comment stays a comment.
 func FuzzName(f *testing.F) {
 	for _, s := range append(nasty(), refusable...) {
@@ -121,6 +144,28 @@ func TestPath(t *testing.T) {
 	for _, tt := range tests {
 		if w, err := path(tt.path); (err == nil) != tt.ok {
 			t.Errorf("path(%q) = %s, %v", tt.path, w, err)
+		}
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"https://chat.example.org", "'https://chat.example.org'"},
+		{"https://chat.example.org:443", "'https://chat.example.org'"},
+		{"http://chat.example.org:80", "'http://chat.example.org'"},
+		{"http://chat.example.org:443", "'http://chat.example.org:443'"},
+		{"https://chat.example.org:8443", "'https://chat.example.org:8443'"},
+		{"*", ""}, {"null", ""}, {"https://", ""}, {"https://a/", ""}, {"https://a:", ""}, {"https://a:0443", ""}, {"https://a:70000", ""},
+		{"ftp://a", ""}, {"https://A", ""}, {"https://a,https://b", ""}, {"https://[::1]", ""},
+	}
+	for _, tt := range tests {
+		if w, err := origin(tt.in); string(w) != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("origin(%q) = %s, %v; want %s", tt.in, w, err, tt.want)
+		}
+	}
+	for _, in := range []string{"", "post", "POST,GET", "P T", strings.Repeat("A", 17)} {
+		if w, err := method(in); err == nil {
+			t.Errorf("method(%q) = %s", in, w)
 		}
 	}
 }
@@ -186,9 +231,9 @@ func TestRate(t *testing.T) {
 		{5, 5, "week", 0, 0, false},
 	}
 	for _, tt := range tests {
-		window, most, err := rate(attempts(tt.count, tt.unit, tt.burst))
-		if window != tt.window || most != tt.most || (err == nil) != tt.ok {
-			t.Errorf("rate(%d/%s burst %d) = %d ms, %d, %v; want %d ms, %d", tt.count, tt.unit, tt.burst, window, most, err, tt.window, tt.most)
+		got, err := rate(attempts(tt.count, tt.unit, tt.burst))
+		if got.time != tt.window || got.most != tt.most || (err == nil) != tt.ok {
+			t.Errorf("rate(%d/%s burst %d) = %d ms, %d, %v; want %d ms, %d", tt.count, tt.unit, tt.burst, got.time, got.most, err, tt.window, tt.most)
 		}
 	}
 }
