@@ -135,6 +135,7 @@ func everything() *Ruleset {
 				rule("policy.xfw:1 deny", LimitRate{Rate: Rate{5, "minute", 5}}, LogPacket{Prefix: "xfwc denied: "}),
 				rule("", LogPacket{}),
 				rule("policy.xfw:2", CountPacket{Counter: "denied"}, drop),
+				rule("office", MatchDays{1, 5}, MatchHours{28800, 64799}, CountPacket{Counter: "plain"}),
 			}},
 			{Name: "services", Rules: []*Rule{
 				rule("", VmapProtoPort{Map: "by_port"}),
