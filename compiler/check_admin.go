@@ -263,17 +263,23 @@ allow network ops to tcp/9091 of im
 		Run: func(p *Pass) {
 			for _, o := range p.openings(ir.Access, ir.Admin) {
 				for _, s := range p.machines(o.flow) {
+					var ports []string
+					var labels []diag.Label
 					for _, l := range s.Listeners {
-						if !administers(l) || l.Transport != "clear" || o.flow.TLS == "required" || !intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
+						clear := o.flow.TLS == "none" || o.flow.TLS != "required" && l.Transport == "clear"
+						if !administers(l) || !clear || !intersects(o.flow.Ports, []ir.PortSpan{l.Port}) {
 							continue
 						}
-						if _, _, worse := console(s, []ir.PortSpan{l.Port}); worse {
-							continue
+						if o.flow.Kind == ir.Admin && l.Bind == "loopback" && !l.Stated {
+							continue // a statement for all of its ports, and nobody gets to this one
 						}
-						if far, away := p.crosses(o.flow.From, s); away {
-							p.Report(o.at, fmt.Sprintf("%s reaches the administration of %s in clear text on port %d (%s)", o.flow.From.Label, s.Name, l.Port.From, far),
-								label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
+						if _, _, worse := console(s, []ir.PortSpan{l.Port}); !worse {
+							ports = append(ports, strconv.Itoa(int(l.Port.From)))
+							labels = append(labels, label(s.Origin.Span, "port %d: %s", l.Port.From, l.Source))
 						}
+					}
+					if far, away := p.crosses(o.flow.From, s); away && ports != nil {
+						p.Report(o.at, fmt.Sprintf("%s reaches the administration of %s in clear text on port %s (%s)", o.flow.From.Label, s.Name, strings.Join(ports, " and "), far), labels...)
 					}
 				}
 			}
