@@ -302,9 +302,12 @@ func (s *state) resolveLegs() {
 				s.leg(f, rest, ir.Clear, "The policy states tls none.")
 			}
 		case ir.Serverless:
-			if f.Multicast {
+			switch {
+			case f.Multicast:
 				s.leg(f, rest, ir.Clear, "Multicast DNS is clear (RFC 6762).")
-			} else {
+			case f.TLS == "required":
+				s.leg(f, rest, ir.StartTLS, "The policy states tls required: clear until STARTTLS succeeds, then TLS (XEP-0174 section 13.1).")
+			default:
 				s.leg(f, rest, ir.Clear, "Serverless streams are clear unless both sides negotiate TLS (XEP-0174 section 13.1).")
 			}
 		case ir.Media:

@@ -74,6 +74,8 @@ func (s *state) serverless(d *lang.ServerlessDecl) {
 	seen := once{}
 	var on []*lang.Word
 	var ls []*lang.Limit
+	var meta []*lang.MetaItem
+	tls := "none"
 	streams := ir.PortSpan{Proto: ir.TCP, From: 1024, To: 65535} // any unassigned port
 	for _, i := range d.Body.Items {
 		switch {
@@ -94,23 +96,30 @@ func (s *state) serverless(d *lang.ServerlessDecl) {
 				}
 				streams.From, streams.To = from, to
 			}
+		case i.TLS != nil:
+			if !seen.seen(s, "tls", i) {
+				tls = s.oneOf(i.TLS, "tls of serverless", "required", "optional", "none")
+			}
 		case i.Limit != nil:
 			ls = append(ls, i.Limit)
+		case i.Meta != nil:
+			meta = append(meta, i.Meta)
 		}
 	}
+	s.terms(o, meta)
 	bounds := s.limits(o, "serverless", ls)
 	if len(on) == 0 {
 		s.addRemedy("value-missing", o.Span, "serverless does not state its network", "Add on and the networks whose hosts may talk without a server.")
 		return
 	}
 	end, ok := s.endpoint(on, "from_serverless", false, o)
-	if !ok {
+	if !ok || tls == "" {
 		return
 	}
 	mdns := &ir.Flow{Kind: ir.Serverless, From: end, To: anyEnd, Ports: []ir.PortSpan{{Proto: ir.UDP, From: 5353, To: 5353}}, OnLink: true, Multicast: true, TLS: "none", Origin: o}
 	mdns.ID = s.id("serverless-mdns")
 	s.flow(mdns)
-	stream := &ir.Flow{Kind: ir.Serverless, From: end, To: anyEnd, Ports: []ir.PortSpan{streams}, OnLink: true, TLS: "none", Origin: o}
+	stream := &ir.Flow{Kind: ir.Serverless, From: end, To: anyEnd, Ports: []ir.PortSpan{streams}, OnLink: true, TLS: tls, Origin: o}
 	stream.ID = s.id("serverless-stream")
 	s.bound(s.flow(stream), bounds)
 }
