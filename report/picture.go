@@ -306,7 +306,7 @@ func (m measure) walls(s *site, pic *picture, top, bottom float64) float64 {
 			}
 		}
 		for _, r := range pl.rows {
-			if strings.HasPrefix(r.label, "to ") {
+			if strings.HasPrefix(r.label, "calls ") {
 				continue // a line starts here that another one brought
 			}
 			b.Sockets = append(b.Sockets, dot{X: pl.x, Y: r.y})

@@ -374,12 +374,15 @@ func (b *builder) outlet(f *ir.Flow, pl *place, l *ir.Leg) *row {
 	if pl.kind != server && pl.kind != gateway && pl.kind != machine {
 		return nil
 	}
+	if f.Kind == ir.Egress {
+		return pl.row(f, l.Ports, "calls "+ports(l.Ports))
+	}
 	for _, r := range pl.rows {
 		if rowKinds[r.kind] == f.Kind {
 			return r
 		}
 	}
-	return pl.row(f, l.Ports, "to "+ports(l.Ports)+" "+service(f, l.Ports))
+	return pl.row(f, l.Ports, "calls "+ports(l.Ports)+" "+service(f, l.Ports))
 }
 
 func (pl *place) row(f *ir.Flow, ps []ir.PortSpan, label string) *row {
