@@ -24,7 +24,7 @@ var statementTypes = func() map[string]reflect.Type {
 	types := map[string]reflect.Type{}
 	for _, s := range []nftables.Stmt{
 		nftables.MatchInterface{}, nftables.MatchAddrSet{}, nftables.MatchAddr{}, nftables.MatchFamily{},
-		nftables.MatchL4Proto{}, nftables.MatchPorts{}, nftables.MatchEstablished{}, nftables.MatchInvalid{},
+		nftables.MatchL4Proto{}, nftables.MatchPorts{}, nftables.MatchDays{}, nftables.MatchHours{}, nftables.MatchEstablished{}, nftables.MatchInvalid{},
 		nftables.MatchNew{}, nftables.MatchSYN{}, nftables.MatchHopLimit255{}, nftables.MatchNeighbourDiscovery{},
 		nftables.VmapProtoPort{}, nftables.VmapAddrProtoPort{}, nftables.VmapFamily{}, nftables.MeterConnections{},
 		nftables.MeterRate{}, nftables.CountConnections{}, nftables.LimitRate{}, nftables.CountPacket{},
