@@ -52,7 +52,6 @@ type row struct {
 	label string
 	kind  int // by which rows are sorted
 	port  uint16
-	key   string
 	y     float64
 }
 
