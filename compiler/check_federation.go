@@ -626,19 +626,37 @@ deny network drop
 `,
 		Run: func(p *Pass) {
 			denials := p.denials()
+			// Most peers are in no denial at all, so that is asked first.
+			var parts [][]netip.Prefix
+			anybody := false
+			for _, d := range denials {
+				if anybody = anybody || d.flow.From.Any; d.flow.From.Set != nil {
+					parts = append(parts, d.flow.From.Set.Prefixes)
+				}
+			}
+			all := union("denied", ir.Origin{}, parts...)
 			for _, fed := range p.federations {
 				rules := fed.rules()
+				listed := deniedDomains(rules)
 				for _, r := range fed.peers {
-					for _, d := range denials {
+					near := denials
+					if _, ok := shared(all, r.addresses()); !ok && !anybody {
+						near = nil
+					}
+					for _, d := range near {
 						hits := d.whole() || slices.ContainsFunc(r.in, d.speaksOf)
 						if pfx, ok := d.overlap(r.addresses()); ok && hits {
 							p.Report(d.decl.Span(), fmt.Sprintf("%s holds %s, an address of peer %s", d.flow.From.Label, spell(pfx), r.domain()),
 								label(r.item.Domain.Span(), "the peer is named here"), source(d.flow.From))
 						}
 					}
+					domains := append([]string{r.terms.Domain}, r.terms.More...)
+					if !slices.ContainsFunc(domains, listed) {
+						continue
+					}
 					for _, rule := range rules {
 						for _, l := range rule.rule.Lists {
-							for _, d := range append([]string{r.terms.Domain}, r.terms.More...) {
+							for _, d := range domains {
 								if entry, ok := l.Covers(d); ok && rule.rule.Verdict == ir.Deny {
 									p.Report(rule.place(l), fmt.Sprintf("list %s holds %s, and so %s of a named peer", l.Name, entry, d),
 										label(r.item.Domain.Span(), "the peer is named here"), label(l.Origin.Span, "the list"))
@@ -1015,6 +1033,23 @@ func (d denial) speaksOf(f *ir.Flow) bool {
 		return false
 	}
 	return d.flow.To.Any || overlaps(d.flow.To.Set, f.To.Set)
+}
+
+// deniedDomains tells of a domain whether a list of a rule that denies holds it.
+func deniedDomains(rules []domainRule) func(string) bool {
+	all := &ir.DomainList{}
+	for _, r := range rules {
+		if r.rule.Verdict == ir.Deny {
+			for _, l := range r.rule.Lists {
+				all.Domains = append(all.Domains, l.Domains...)
+			}
+		}
+	}
+	slices.Sort(all.Domains)
+	return func(domain string) bool {
+		_, ok := all.Covers(domain)
+		return ok
+	}
 }
 
 // overlap finds addresses of the set that the denial speaks of.

@@ -287,6 +287,8 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 		return cmp.Compare(boolRank(a.flow.Kind != ir.Access), boolRank(b.flow.Kind != ir.Access))
 	})
 	var services []*ir.ServiceGuard
+	var same []*ir.Flow // what the entries of the class before deny
+	var refused []*ir.Entry
 	for _, cl := range classes(guarded, allows, denies) {
 		s := &ir.ServiceGuard{Ports: cl.ports}
 		if !m.hostwide {
@@ -295,10 +297,14 @@ func (pl *placing) inbound(m machine) []*ir.ServiceGuard {
 		for _, f := range cl.denies {
 			pl.held[f] = true
 		}
+		// Nearly all services refuse the same sources: they share the entries.
+		if !slices.Equal(same, cl.denies) {
+			same, refused = cl.denies, denyEntries(cl.denies)
+		}
 		switch {
 		case len(cl.flows) > 0:
 			s.Name = pl.serviceName(className(cl.flows))
-			s.Entries = append(s.Entries, denyEntries(cl.denies)...)
+			s.Entries = append(s.Entries, refused...)
 			if pl.bogons != nil && admitsAny(cl.flows) {
 				s.Entries = append(s.Entries, pl.bogonEntry())
 			}
@@ -666,10 +672,17 @@ func (pl *placing) confinements(m machine) []confined {
 	}
 	var claims []claim
 	var all []ir.PortSpan
+	var users []*ir.Flow // that may use a port of the machine
 	for _, f := range pl.p.Flows {
-		if f.Kind == ir.Component && f.Verdict == ir.Allow && f.Server == m.server && !f.Outbound {
+		if f.Verdict != ir.Allow || f.Outbound {
+			continue
+		}
+		if f.Kind == ir.Component && f.Server == m.server {
 			claims = append(claims, claim{f, f.Ports})
 			all = append(all, f.Ports...)
+		}
+		if !f.To.Any && reaches(f, m) {
+			users = append(users, f)
 		}
 	}
 	var cs []confined
@@ -677,8 +690,8 @@ func (pl *placing) confinements(m machine) []confined {
 		c := confined{ports: cl.ports, flows: cl.flows}
 		var parts [][]netip.Prefix
 		open := false
-		for _, f := range pl.p.Flows {
-			if f.Verdict != ir.Allow || f.Outbound || f.To.Any || !reaches(f, m) || !intersects(f.Ports, cl.ports) {
+		for _, f := range users {
+			if !intersects(f.Ports, cl.ports) {
 				continue
 			}
 			if f.From.Any || f.From.Set == nil {
@@ -778,11 +791,18 @@ func (pl *placing) bogonSet() *ir.AddrSet {
 			b.RemovePrefix(pfx)
 		}
 	}
+	var denied []*ir.AddrSet
+	var parts [][]netip.Prefix
+	for _, f := range pl.p.Flows {
+		if f.Verdict == ir.Deny && f.Kind != ir.Egress && f.From.Set != nil {
+			denied = append(denied, f.From.Set)
+			parts = append(parts, f.From.Set.Prefixes)
+		}
+	}
+	allDenied := union("denied", pl.pt.Origin, parts...)
 	for _, n := range pl.p.Networks {
 		// A network that is only ever refused need not come from anywhere.
-		refused := slices.ContainsFunc(pl.p.Flows, func(f *ir.Flow) bool {
-			return f.Verdict == ir.Deny && f.Kind != ir.Egress && f.From.Set != nil && n.Set.Within(f.From.Set)
-		})
+		refused := n.Set.Within(allDenied) && slices.ContainsFunc(denied, n.Set.Within)
 		if !refused {
 			remove(n.Set)
 		}

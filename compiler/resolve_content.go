@@ -263,7 +263,7 @@ func (s *state) contentOn(c *ir.ContentRule, subject *lang.Subject) bool {
 		}
 	}
 	if !found {
-		stated, typed, names := subjectSpans(s.decls, subject)
+		stated, typed, names := subjectSpans(subjectsOf(s.decls), subject)
 		if len(stated) > 0 {
 			return false // its errors have been reported
 		}

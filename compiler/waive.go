@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"xfwc/lang"
 	"xfwc/lang/diag"
@@ -21,11 +22,12 @@ import (
 func Waive(files []*lang.File, found []diag.Finding, date string) []diag.Finding {
 	out := slices.Clone(found)
 	decls := allDecls(files)
+	subjects := subjectsOf(decls)
 	for _, d := range decls {
 		if d == nil || d.Waive == nil {
 			continue
 		}
-		if w, problems := readWaiver(decls, d.Waive); len(problems) == 0 && !w.expired(date) {
+		if w, problems := readWaiver(subjects, d.Waive); len(problems) == 0 && !w.expired(date) {
 			w.setAside(out)
 		}
 	}
@@ -38,11 +40,12 @@ func waive(files []*lang.File, found []diag.Finding, date string, complete bool)
 	out := slices.Clone(found)
 	var about []diag.Finding
 	decls := allDecls(files)
+	subjects := subjectsOf(decls)
 	for _, d := range decls {
 		if d == nil || d.Waive == nil {
 			continue
 		}
-		w, problems := readWaiver(decls, d.Waive)
+		w, problems := readWaiver(subjects, d.Waive)
 		switch {
 		case len(problems) > 0:
 			about = append(about, problems...)
@@ -90,7 +93,7 @@ type waiver struct {
 }
 
 // readWaiver reads a waive statement, or says what is wrong with it.
-func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) {
+func readWaiver(all []subject, d *lang.WaiveDecl) (waiver, []diag.Finding) {
 	w := waiver{at: d.Span(), code: d.Code.Text, everywhere: d.On == nil, until: d.Until.Text, because: d.Because.Value()}
 	var problems []diag.Finding
 	report := func(code string, at diag.Span, summary, remedy string) *diag.Finding {
@@ -116,7 +119,7 @@ func readWaiver(decls []*lang.Decl, d *lang.WaiveDecl) (waiver, []diag.Finding) 
 	if d.On != nil {
 		var typed *lang.Word
 		var names []string
-		if w.subjects, typed, names = subjectSpans(decls, d.On); len(w.subjects) == 0 {
+		if w.subjects, typed, names = subjectSpans(all, d.On); len(w.subjects) == 0 {
 			report("name-unknown", d.On.Span(), fmt.Sprintf("the policy has no %s", d.On), suggest(typed.Text, names)+"Name a statement of the policy.").Fix =
 				respell(typed, diag.MeantName(typed.Text, names))
 		}
@@ -137,11 +140,12 @@ type Waiver struct {
 func Waivers(files []*lang.File) []Waiver {
 	var out []Waiver
 	decls := allDecls(files)
+	subjects := subjectsOf(decls)
 	for _, d := range decls {
 		if d == nil || d.Waive == nil {
 			continue
 		}
-		if w, problems := readWaiver(decls, d.Waive); len(problems) == 0 {
+		if w, problems := readWaiver(subjects, d.Waive); len(problems) == 0 {
 			on := ""
 			if d.Waive.On != nil {
 				on = d.Waive.On.String()
@@ -153,13 +157,13 @@ func Waivers(files []*lang.File) []Waiver {
 }
 
 // checkCodes are the codes of all best-practice checks.
-func checkCodes() []string {
+var checkCodes = sync.OnceValue(func() []string {
 	var out []string
 	for _, c := range Checks() {
 		out = append(out, c.Code)
 	}
 	return out
-}
+})
 
 // expired reports whether the last day of the waiver lies before date.
 func (w waiver) expired(date string) bool {
@@ -205,29 +209,29 @@ func spanHolds(outer, inner diag.Span) bool {
 
 // subjectSpans finds the statements that a subject means. Where it means none,
 // typed is the word that is wrong, and names are what could stand there.
-func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span, typed *lang.Word, names []string) {
+func subjectSpans(all []subject, meant *lang.Subject) (spans []diag.Span, typed *lang.Word, names []string) {
 	var servers []string
-	eachSubject(decls, func(kind string, name, of *lang.Word, at diag.Span) {
-		if kind != subject.Kind {
-			return
+	same := func(want, have *lang.Word) bool {
+		return want == nil || have != nil && strings.EqualFold(want.Text, have.Text)
+	}
+	for _, s := range all {
+		if s.kind != meant.Kind {
+			continue
 		}
-		same := func(want, have *lang.Word) bool {
-			return want == nil || have != nil && strings.EqualFold(want.Text, have.Text)
-		}
-		sameName, sameOf := same(subject.Name, name), same(subject.Of, of)
+		sameName, sameOf := same(meant.Name, s.name), same(meant.Of, s.of)
 		switch {
 		case sameName && sameOf:
-			spans = append(spans, at)
-		case sameName && of != nil:
-			servers = append(servers, of.Text)
-		case sameOf && name != nil:
-			names = append(names, name.Text)
+			spans = append(spans, s.at)
+		case sameName && s.of != nil:
+			servers = append(servers, s.of.Text)
+		case sameOf && s.name != nil:
+			names = append(names, s.name.Text)
 		}
-	})
+	}
 	// Where another of that name exists, it is the server that is wrong.
-	typed = cmp.Or(subject.Name, subject.Of, &lang.Word{})
-	if subject.Of != nil && (subject.Name == nil || len(servers) > 0) {
-		typed, names = subject.Of, servers
+	typed = cmp.Or(meant.Name, meant.Of, &lang.Word{})
+	if meant.Of != nil && (meant.Name == nil || len(servers) > 0) {
+		typed, names = meant.Of, servers
 	}
 	slices.Sort(names)
 	return spans, typed, slices.Compact(names)
@@ -237,28 +241,34 @@ func subjectSpans(decls []*lang.Decl, subject *lang.Subject) (spans []diag.Span,
 // where no statement there can be named.
 func SubjectAt(files []*lang.File, at diag.Span) string {
 	var words []string
-	eachSubject(allDecls(files), func(kind string, name, of *lang.Word, span diag.Span) {
-		if !spanHolds(span, at) {
-			return
+	for _, s := range subjectsOf(allDecls(files)) {
+		if !spanHolds(s.at, at) || s.name != nil && strings.ContainsAny(s.name.Text, " \"\\") {
+			continue // elsewhere, or a test whose name is no word
 		}
-		if name != nil && strings.ContainsAny(name.Text, " \"\\") {
-			return // a test whose name is no word
+		words = []string{s.kind}
+		if s.name != nil {
+			words = append(words, s.name.Text)
 		}
-		words = []string{kind}
-		if name != nil {
-			words = append(words, name.Text)
+		if s.of != nil {
+			words = append(words, "of", s.of.Text)
 		}
-		if of != nil {
-			words = append(words, "of", of.Text)
-		}
-	})
+	}
 	return strings.Join(words, " ")
 }
 
-// eachSubject calls f for every statement that a waiver can name, those inside
-// another one after it: what it is, its name, the server that it is about, and
-// where it is.
-func eachSubject(decls []*lang.Decl, f func(kind string, name, of *lang.Word, at diag.Span)) {
+// subject is a statement that a waiver can name: what it is, its name, the
+// server that it is about, and where it is.
+type subject struct {
+	kind     string
+	name, of *lang.Word
+	at       diag.Span
+}
+
+// subjectsOf lists the statements that a waiver can name, those inside another
+// one behind it.
+func subjectsOf(decls []*lang.Decl) []subject {
+	var all []subject
+	f := func(kind string, name, of *lang.Word, at diag.Span) { all = append(all, subject{kind, name, of, at}) }
 	for _, d := range decls {
 		switch {
 		case d == nil:
@@ -311,4 +321,5 @@ func eachSubject(decls []*lang.Decl, f func(kind string, name, of *lang.Word, at
 			f("test", &lang.Word{Text: d.Test.Name.Value()}, nil, d.Test.Span())
 		}
 	}
+	return all
 }

@@ -15,7 +15,7 @@ import (
 // the compiler, never of the policy's author: it is reported rather than met as
 // a crash or as a rule that means something else.
 func (p *Policy) Sanity() []diag.Finding {
-	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}, limits: map[*Limit]bool{}, flows: map[*Flow]bool{}}
+	c := &sanity{sets: map[*AddrSet]bool{}, names: map[string]*AddrSet{}, ids: map[string]bool{}, limits: map[*Limit]bool{}, flows: map[*Flow]bool{}, entries: map[*Entry]bool{}}
 	for _, n := range p.Networks {
 		c.origin("network "+n.Name, n.Origin)
 		c.set("network "+n.Name, n.Set, n.Origin)
@@ -158,6 +158,8 @@ type sanity struct {
 	ids    map[string]bool
 	limits map[*Limit]bool
 	flows  map[*Flow]bool // those of the policy
+	// entries are those that were looked at: services share them.
+	entries map[*Entry]bool
 }
 
 func (c *sanity) check(ok bool, o Origin, format string, args ...any) {
@@ -315,6 +317,10 @@ func (c *sanity) guard(p *Policy, g *Guard) {
 }
 
 func (c *sanity) entry(where string, e *Entry) {
+	if c.entries[e] {
+		return
+	}
+	c.entries[e] = true
 	c.check(identifier(e.ID, '-', 100), e.Origin, "%s has an entry with the ID %q", where, e.ID)
 	c.check(e.Verdict == Allow || e.Verdict == Deny || e.Verdict == Untouched, e.Origin, "%s: entry %s has no verdict", where, e.ID)
 	c.check(len(e.Limits) == 0 || e.Verdict == Allow, e.Origin, "%s: entry %s limits what it does not allow", where, e.ID)
