@@ -301,17 +301,6 @@ func severity(s diag.Severity) int {
 	return 3
 }
 
-// titleOf says what a code of findings is about; false for one that is not.
-func titleOf(code string) (title string, known bool) {
-	for _, c := range compiler.Checks() {
-		if c.Code == code {
-			return c.Title, true
-		}
-	}
-	c, ok := diag.CodeOf(code)
-	return c.Title, ok
-}
-
 // explain says all there is to say about a code of findings.
 func explain(code string) (string, bool) {
 	for _, c := range compiler.Checks() {

@@ -1,7 +1,5 @@
 package lsp
 
-import "encoding/json"
-
 // The part of the Language Server Protocol 3.17 that the server speaks.
 
 type position struct {
@@ -161,10 +159,6 @@ const (
 	kindQuickFix = "quickfix"
 	kindFixAll   = "source.fixAll"
 )
-
-type cancelParams struct {
-	ID json.RawMessage `json:"id"`
-}
 
 type publishDiagnosticsParams struct {
 	URI         string       `json:"uri"`
