@@ -60,24 +60,14 @@ func BenchmarkParseFaults(b *testing.B) {
 	}
 }
 
-// 10,000 lines are read, and formatted, within 300 ms, and twice the text takes
-// no more than twice the memory.
+// Twice the text takes no more than twice the memory. How long it takes is for
+// the benchmarks.
 func TestLongPolicies(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		f    func([]byte)
 	}{{"Parse", parseBench}, {"Format", formatBench}} {
-		src := longpolicy.Lines(10_000)
-		best := time.Hour
-		for range 5 {
-			start := time.Now()
-			test.f(src)
-			best = min(best, time.Since(start))
-		}
-		if best > 300*time.Millisecond {
-			t.Errorf("%s of 10,000 lines took %v at best", test.name, best)
-		}
-		once, twice := allocated(test.f, src), allocated(test.f, longpolicy.Lines(20_000))
+		once, twice := allocated(test.f, longpolicy.Lines(10_000)), allocated(test.f, longpolicy.Lines(20_000))
 		if ratio := float64(twice) / float64(once); ratio > 2.2 {
 			t.Errorf("%s takes %.1f times the memory for twice the lines", test.name, ratio)
 		}
