@@ -41,15 +41,18 @@ type Output struct {
 	Findings []diag.Finding
 }
 
+// step is one part of a compile; whole, where it needs a policy without errors.
+type step struct {
+	name  string
+	whole bool
+	run   func(*state)
+}
+
 // stages is the compiler. A stage takes what the ones before it left in the
 // state, and adds to it. Stages that need a whole policy are left out when an
 // earlier stage reported an error: all others run in any event, so that one run
 // reports every problem that does not follow from another.
-var stages = []struct {
-	name  string
-	whole bool
-	run   func(*state)
-}{
+var stages = []step{
 	{"policy", false, (*state).resolvePolicy},
 	{"names", false, (*state).declareNames},     // before all that refer to them
 	{"windows", false, (*state).resolveWindows}, // before the statements that hold during them
@@ -73,7 +76,7 @@ var stages = []struct {
 	{"sanity", true, func(s *state) { s.found = append(s.found, s.p.Sanity()...) }},
 	{"check", false, (*state).check},
 	{"test", true, func(s *state) { s.found = slices.Concat(s.found, testFindings(s.p), caseFindings(s.p)) }},
-	{"waive", false, func(s *state) { s.found = waive(s.in.Files, s.found, s.in.Date, !s.broken) }},
+	{"waive", false, func(s *state) { s.found = waive(s.in.Files, s.found, s.in.Date, !s.hurt) }},
 }
 
 // Compile turns a parsed policy into its meaning. It is pure and total: the
@@ -84,7 +87,7 @@ func Compile(in Input) Output {
 		if stage.whole && !s.judged {
 			s.judge()
 		}
-		if stage.whole && s.broken {
+		if stage.whole && s.hurt {
 			continue
 		}
 		stage.run(s)
@@ -96,9 +99,11 @@ func Compile(in Input) Output {
 // judge decides, once all statements are resolved, whether there is a whole
 // policy.
 func (s *state) judge() {
+	s.found = append(s.found, repeated(s.in, s.found)...)
 	s.damage.unknown(s.in.Files, s.found)
 	s.found = slices.DeleteFunc(s.found, func(f diag.Finding) bool { return s.damage.follows(s.in.Files, f) })
 	s.judged, s.broken = true, diag.HasErrors(s.found) || diag.HasErrors(s.in.Problems)
+	s.hurt = diag.HasErrors(s.in.Problems) || hurts(s.in.Files, s.found)
 	if s.broken {
 		s.damage.spread(s.in.Files, s.found)
 	}

@@ -135,6 +135,85 @@ func (d *damage) follows(files []*lang.File, f diag.Finding) bool {
 	return false
 }
 
+// hurts reports whether an error stands elsewhere than in a test, a waiver or a
+// content rule.
+func hurts(files []*lang.File, found []diag.Finding) bool {
+	var asking []diag.Span
+	for _, d := range allDecls(files) {
+		if d != nil && (d.Test != nil || d.Waive != nil || d.Content != nil) {
+			asking = append(asking, d.Span())
+		}
+	}
+	return slices.ContainsFunc(found, func(f diag.Finding) bool {
+		return f.Severity == diag.Error && !slices.ContainsFunc(asking, func(s diag.Span) bool { return spans(s, f.Span.Start) })
+	})
+}
+
+// mostRepeated bounds how many statements that repeat another are judged by
+// themselves.
+const mostRepeated = 16
+
+// repeated finds the mistakes in statements that repeat the name or the subject
+// of another: they are left out of the policy, so each is resolved once more
+// without the others.
+func repeated(in Input, found []diag.Finding) []diag.Finding {
+	decls := allDecls(in.Files)
+	at := func(p diag.Pos) *lang.Decl {
+		i := slices.IndexFunc(decls, func(d *lang.Decl) bool { return d != nil && spans(d.Span(), p) })
+		if i < 0 {
+			return nil
+		}
+		return decls[i]
+	}
+	var firsts []*lang.Decl
+	again := map[*lang.Decl][]*lang.Decl{}
+	for _, f := range found {
+		if f.Code != "name-duplicate" || len(f.Labels) == 0 {
+			continue
+		}
+		first, second := at(f.Labels[0].Span.Start), at(f.Span.Start)
+		if first == nil || second == nil || first == second || slices.Contains(again[first], second) {
+			continue
+		}
+		if again[first] == nil {
+			firsts = append(firsts, first)
+		}
+		again[first] = append(again[first], second)
+	}
+	var out []diag.Finding
+	judged := 0
+	for _, first := range firsts {
+		for _, second := range again[first] {
+			if judged++; judged > mostRepeated {
+				return out
+			}
+			alone := in
+			alone.Files = nil
+			for _, f := range in.Files {
+				if f == nil {
+					continue
+				}
+				c := *f
+				c.Decls = slices.DeleteFunc(slices.Clone(f.Decls), func(d *lang.Decl) bool {
+					return d == first || d != second && slices.Contains(again[first], d)
+				})
+				alone.Files = append(alone.Files, &c)
+			}
+			s := newState(alone)
+			for _, stage := range stages[:slices.IndexFunc(stages, func(x step) bool { return x.whole })] {
+				stage.run(s)
+			}
+			for _, f := range s.found {
+				known := slices.ContainsFunc(found, func(g diag.Finding) bool { return g.Code == f.Code && g.Span == f.Span })
+				if spans(second.Span(), f.Span.Start) && f.Code != "name-unused" && !known && !s.damage.follows(alone.Files, f) {
+					out = append(out, f)
+				}
+			}
+		}
+	}
+	return out
+}
+
 // wordAt is the word of the policy that stands at a place, or "".
 func wordAt(files []*lang.File, at diag.Pos) string {
 	text := ""

@@ -24,7 +24,10 @@ type state struct {
 	// policy to place and check. It is decided once, before the first stage that
 	// needs a whole policy (judged).
 	judged, broken bool
-	damage         *damage
+	// hurt is set when more is broken than what only asks about the policy: its
+	// tests, waivers and content rules change no packet.
+	hurt   bool
+	damage *damage
 
 	decls []*lang.Decl      // of all files, in reading order
 	names map[string]*named // what stands for addresses

@@ -219,15 +219,12 @@ func (s *state) distinct(peers *peerList) {
 // nil for a peer that could not be understood.
 func (s *state) peer(fed *ir.FederationTerms, item *lang.PeerItem, t terms, wide []*limitWord, peers *peerList) *ir.PeerTerms {
 	srv := fed.Server
-	domain, ok := s.domain(item.Domain)
-	if !ok {
-		return nil
-	}
+	// A peer whose domain is wrong is left out, and its lines are read all the
+	// same: each may be wrong as well.
+	domain, known := s.domain(item.Domain)
 	at := item.Domain.Span()
 	p := &peerAddrs{domain: domain, at: at}
-	if !s.peerDomain(srv, p, domain, at, peers) {
-		return nil
-	}
+	known = known && s.peerDomain(srv, p, domain, at, peers)
 
 	o := origin(until(item, item.Domain), fmt.Sprintf("peer %s of %s", domain, srv.Name))
 	seen := once{}
@@ -296,7 +293,10 @@ func (s *state) peer(fed *ir.FederationTerms, item *lang.PeerItem, t terms, wide
 	if about := s.terms(o, meta); about != nil {
 		t.about = about
 	}
-	if !s.reachPeer(p, item, addresses, port, o) || direction == "" {
+	if !known && len(addresses) == 0 {
+		return nil
+	}
+	if !s.reachPeer(p, item, addresses, port, o) || direction == "" || !known {
 		return nil
 	}
 	peers.located = append(peers.located, p)
