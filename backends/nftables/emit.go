@@ -788,9 +788,21 @@ func calls(p *ir.Policy, pt *ir.Point, srv *ir.Server) bool {
 	})
 }
 
+// leftAlone reports whether the flow calls ports that placement leaves to the
+// machine's own web traffic: none of the services that speak of it judges them.
+func leftAlone(f *ir.Flow, judged []ir.PortSpan) bool {
+	holds := func(ps []ir.PortSpan, port uint16) bool {
+		return slices.ContainsFunc(ps, func(p ir.PortSpan) bool { return p.Proto == ir.TCP && p.From <= port && port <= p.To })
+	}
+	return f.Outbound && f.Verdict == ir.Allow && f.Kind != ir.Egress && slices.ContainsFunc([]uint16{80, 443}, func(port uint16) bool {
+		return holds(f.Ports, port) && !holds(judged, port)
+	})
+}
+
 // ledger says how the packet filter holds each intent that concerns the point.
 func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 	seen := map[*ir.Flow]bool{}
+	judged := map[*ir.Flow][]ir.PortSpan{} // the ports of services that speak of the flow
 	var es []ir.LedgerEntry
 	add := func(intent string, x ir.Exactness, reason string, o ir.Origin) {
 		es = append(es, ir.LedgerEntry{Point: pt.Name, Engine: "nftables", Intent: intent, Exact: x, Reason: reason, Origin: o})
@@ -802,6 +814,11 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 		entries := slices.Clone(g.Confine)
 		for _, s := range g.Services {
 			entries = append(entries, s.Entries...)
+			for _, e := range s.Entries {
+				if e.Flow != nil {
+					judged[e.Flow] = append(judged[e.Flow], s.Ports...)
+				}
+			}
 		}
 		for _, e := range entries {
 			if e.Flow != nil {
@@ -814,11 +831,18 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 			add("flow "+f.ID, ir.Exact, "both ends are here: it stays on the loopback interface", f.Origin)
 			continue
 		}
-		if !seen[f] {
-			add("flow "+f.ID, ir.None, "the flow does not pass this point", f.Origin)
+		alone := pt.Passes(f) && leftAlone(f, judged[f])
+		if !seen[f] && !alone {
+			reason := "the flow does not pass this point"
+			if pt.Passes(f) {
+				reason = "this point judges its packets by the statements about its own machines, not by this one"
+			}
+			add("flow "+f.ID, ir.None, reason, f.Origin)
 			continue
 		}
 		switch {
+		case alone:
+			add("flow "+f.ID, ir.Over, "any address may be called on 80 and 443: judging them would cut the machine's own web traffic", f.Origin)
 		case f.Verdict == ir.Deny && f.Kind == ir.Egress:
 			add("flow "+f.ID, ir.Exact, "destinations are looked up before anything is allowed", f.Origin)
 		case f.Verdict == ir.Deny:
@@ -833,6 +857,10 @@ func ledger(p *ir.Policy, pt *ir.Point) []ir.LedgerEntry {
 			add("flow "+f.ID, ir.Exact, "addresses, ports and direction", f.Origin)
 		}
 		for _, l := range f.Limits {
+			if !seen[f] {
+				add("limit "+l.ID, ir.None, "80 and 443 are left to the machine's own web traffic", l.Origin)
+				continue
+			}
 			switch l.Key {
 			case ir.PerSource:
 				add("limit "+l.ID, ir.Over, fmt.Sprintf("exact for %d sources at a time, IPv6 by /64; a source beyond that is held by global limits alone", sourcesSize), l.Origin)

@@ -23,6 +23,29 @@ func (s *AddrSet) meets(o *AddrSet) bool {
 	return ok
 }
 
+// Passes reports whether the flow's packets come by the point as far as its
+// stated ends tell: one of them is the point itself or, at a gateway, lies behind
+// an interface of it, and the other does not lie behind the same one.
+func (p *Point) Passes(f *Flow) bool {
+	if f.From.Set.meets(p.Set) || f.To.Set.meets(p.Set) {
+		return true
+	}
+	if p.Role != Gateway {
+		return false
+	}
+	for _, i := range p.Interfaces {
+		var from, to bool
+		for _, n := range i.Networks {
+			from = from || f.From.Set.meets(n.Set)
+			to = to || f.To.Set.meets(n.Set)
+		}
+		if from != to {
+			return true
+		}
+	}
+	return false
+}
+
 // Keeps reports whether both ends of the flow are the point's own addresses: the
 // conversation then stays on its loopback interface.
 func (p *Point) Keeps(f *Flow) bool {
