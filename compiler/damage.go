@@ -23,6 +23,7 @@ type damage struct {
 // top-level statement, or one peer or path of such a one, or one line of the
 // policy block.
 type stretch struct {
+	decl  *lang.Decl
 	span  diag.Span
 	parts []diag.Span
 }
@@ -33,7 +34,7 @@ func stretchesOf(files []*lang.File) []stretch {
 		if d == nil {
 			continue
 		}
-		s := stretch{span: d.Span()}
+		s := stretch{decl: d, span: d.Span()}
 		if d.Policy != nil {
 			for _, i := range d.Policy.Body.Items {
 				s.parts = append(s.parts, i.Span())
@@ -63,21 +64,27 @@ func comparePos(a, b diag.Pos) int {
 	return cmp.Or(cmp.Compare(a.Filename, b.Filename), cmp.Compare(a.Offset, b.Offset))
 }
 
-// around is the innermost statement that holds the place; false when none does.
-func around(statements []stretch, at diag.Pos) (diag.Span, bool) {
+// holding is the top-level statement that holds the place; false when none does.
+func holding(statements []stretch, at diag.Pos) (stretch, bool) {
 	i, found := slices.BinarySearchFunc(statements, at, func(s stretch, p diag.Pos) int { return comparePos(s.span.Start, p) })
 	if !found {
 		i--
 	}
 	if i < 0 || !spans(statements[i].span, at) {
-		return diag.Span{}, false
+		return stretch{}, false
 	}
-	for _, p := range statements[i].parts {
+	return statements[i], true
+}
+
+// around is the innermost stretch that holds the place; false when none does.
+func around(statements []stretch, at diag.Pos) (diag.Span, bool) {
+	s, ok := holding(statements, at)
+	for _, p := range s.parts {
 		if spans(p, at) {
 			return p, true
 		}
 	}
-	return statements[i].span, true
+	return s.span, ok
 }
 
 func spans(s diag.Span, at diag.Pos) bool {
@@ -241,27 +248,40 @@ func (d *damage) spread(files []*lang.File, found []diag.Finding) {
 			d.wrong = append(d.wrong, s)
 		}
 	}
-	names := map[string]bool{}
-	for w := range d.lost {
-		names[w] = true
-	}
-	decls := allDecls(files)
-	touched := func(s diag.Span) bool {
-		return slices.ContainsFunc(d.wrong, func(w diag.Span) bool { return spans(s, w.Start) })
-	}
-	for again := true; again; {
-		again = false
-		for _, decl := range decls {
-			if name := declared(decl); name != "" && !names[name] && touched(decl.Span()) {
-				names[name], again = true, true
-			}
+	users := map[string][]*lang.Decl{} // by the words that they hold
+	for _, decl := range allDecls(files) {
+		if decl == nil {
+			continue
 		}
-		for _, decl := range decls {
-			if decl == nil || declared(decl) != "" && names[declared(decl)] || !mentions(decl, names) {
-				continue
+		lang.Walk(decl, func(n lang.Node) bool {
+			if w, ok := n.(*lang.Word); ok {
+				users[w.Text] = append(users[w.Text], decl)
 			}
-			if !slices.Contains(d.wrong, decl.Span()) {
-				d.wrong, again = append(d.wrong, decl.Span()), true
+			return true
+		})
+	}
+	names, added := map[string]bool{}, []string{}
+	doubt := func(name string) {
+		if name != "" && !names[name] {
+			names[name], added = true, append(added, name)
+		}
+	}
+	for w := range d.lost {
+		doubt(w)
+	}
+	for _, w := range d.wrong {
+		if s, ok := holding(statements, w.Start); ok {
+			doubt(declared(s.decl))
+		}
+	}
+	whole := map[*lang.Decl]bool{}
+	for len(added) > 0 {
+		name := added[len(added)-1]
+		added = added[:len(added)-1]
+		for _, decl := range users[name] {
+			if !whole[decl] && !names[declared(decl)] {
+				whole[decl], d.wrong = true, append(d.wrong, decl.Span())
+				doubt(declared(decl))
 			}
 		}
 	}
@@ -289,17 +309,6 @@ func declared(d *lang.Decl) string {
 		return d.Point.Name.Text
 	}
 	return ""
-}
-
-func mentions(d *lang.Decl, names map[string]bool) bool {
-	found := false
-	lang.Walk(d, func(n lang.Node) bool {
-		if w, ok := n.(*lang.Word); ok && names[w.Text] {
-			found = true
-		}
-		return !found
-	})
-	return found
 }
 
 // clouds reports whether a finding of a check touches a statement that is in

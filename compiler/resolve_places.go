@@ -83,12 +83,16 @@ func (s *state) network(n *named, path []*named) {
 
 // circle reports networks that name each other, at the name that closes it.
 func (s *state) circle(w *lang.Word, first *named, path []*named) {
-	at := slices.Index(path, first)
+	const most = 8 // networks that are shown
+	path = path[slices.Index(path, first):]
 	var words []string
 	var labels []diag.Label
-	for _, n := range path[at:] {
+	for _, n := range path[:min(len(path), most)] {
 		words = append(words, n.word.Text)
 		labels = append(labels, diag.Label{Span: n.word.Span(), Text: "part of the circle"})
+	}
+	if more := len(path) - most; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
 	}
 	words = append(words, first.word.Text)
 	s.addRemedy("value-conflict", w.Span(), "networks name each other in a circle: "+strings.Join(words, ", "), "Write the addresses in one of them.", labels...)

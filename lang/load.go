@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"xfwc/lang/diag"
 )
@@ -29,19 +31,36 @@ type Source struct {
 }
 
 // OS reads the files of this machine. It reads no more of a file than Parse
-// accepts.
+// accepts, and regular files alone.
 func OS() Source {
 	return Source{
 		Read: func(path string) ([]byte, error) {
-			f, err := os.Open(path)
-			if err != nil {
-				return nil, err
-			}
-			defer f.Close()
-			return io.ReadAll(io.LimitReader(f, maxSize+1))
+			return readRegular(path, maxSize+1)
 		},
 		Glob: filepath.Glob,
 	}
+}
+
+// ReadFile is os.ReadFile for regular files alone: a pipe or a device may never
+// come to an end. A symbolic link to a regular file is one.
+func ReadFile(path string) ([]byte, error) { return readRegular(path, math.MaxInt64) }
+
+func readRegular(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // which does not wait for a pipe's writer
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no regular file")}
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // Load reads a policy file and what it includes. The files come in reading

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +57,7 @@ func (s *session) formatFile(name string, write, showDiff, check bool) (ending, 
 		}
 		text, err = io.ReadAll(s.in)
 	} else {
-		text, err = os.ReadFile(name)
+		text, err = lang.ReadFile(name)
 	}
 	if err != nil {
 		return failed, fmt.Errorf("cannot read %w", err)

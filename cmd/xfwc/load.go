@@ -43,6 +43,8 @@ func read(path string, from lang.Source) (*source, error) {
 		return nil, fmt.Errorf("cannot read the policy: %w", err)
 	} else if info.IsDir() {
 		return nil, fmt.Errorf("cannot read the policy: %s is a directory; name the policy file, such as %s", path, filepath.Join(path, "policy.xfw"))
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("cannot read the policy: %s is no regular file", path)
 	}
 	src := &source{path: path}
 	src.files, src.texts, src.findings = lang.Load(path, from)
@@ -55,11 +57,14 @@ func read(path string, from lang.Source) (*source, error) {
 // readLock reads the lock of a policy, if it has one.
 func (src *source) readLock() error {
 	name := lockPath(src.path)
-	text, err := os.ReadFile(name)
+	text, err := lang.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("cannot read the lock file: %s is no regular file; remove it, and run xfwc lock", name)
+		}
 		return fmt.Errorf("cannot read the lock file: %w", err)
 	}
 	src.lockText = text
@@ -90,7 +95,7 @@ func compileFrom(path, date, profile string, from lang.Source) (*source, error) 
 // compile makes the meaning of a policy whose files and lock were read.
 func (src *source) compile(date, profile string) {
 	out := compiler.Compile(compiler.Input{
-		Files: src.files, Problems: src.findings, Lock: src.lock, ReadFeed: os.ReadFile, Date: date, Profile: profile,
+		Files: src.files, Problems: src.findings, Lock: src.lock, ReadFeed: lang.ReadFile, Date: date, Profile: profile,
 	})
 	src.policy = out.Policy
 	src.findings = append(src.findings, out.Findings...)

@@ -153,7 +153,7 @@ func (l *locking) feeds(day string, accept bool) {
 	if l.source.lock != nil {
 		before.Feeds = l.source.lock.Feeds
 	}
-	out := compiler.Compile(compiler.Input{Files: l.source.files, Lock: &before, ReadFeed: os.ReadFile})
+	out := compiler.Compile(compiler.Input{Files: l.source.files, Lock: &before, ReadFeed: lang.ReadFile})
 	refused := map[diag.Span]bool{}
 	for _, f := range out.Findings {
 		switch {
