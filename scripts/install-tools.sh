@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs the programs that the tests run against, on Debian 12 or later:
-# nft, ip, haproxy, conntrack, Chromium and Suricata 7 (in Debian 12 from backports).
+# nft, ip, haproxy, conntrack, Chromium, Vim and Suricata 7 (in Debian 12 from
+# backports).
 # Run it as root. It starts no service, prints nothing unless it has to
 # install something or fails, and does nothing when all is there.
 set -eu
 
 want_suricata=7 # the oldest major version whose rule language the backend writes
-packages='nftables iproute2 haproxy conntrack suricata chromium fonts-dejavu-core'
+packages='nftables iproute2 haproxy conntrack suricata chromium fonts-dejavu-core vim'
 
 fail() {
 	echo "install-tools: $*" >&2
@@ -23,7 +24,7 @@ suricata_major() {
 PATH="$PATH:/usr/sbin:/sbin"
 
 complete() {
-	for program in nft ip haproxy conntrack suricata chromium; do
+	for program in nft ip haproxy conntrack suricata chromium vim; do
 		command -v "$program" >/dev/null 2>&1 || return 1
 	done
 	[ "$(suricata_major)" -ge "$want_suricata" ]

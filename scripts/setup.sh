@@ -17,7 +17,7 @@ fi
 # An ordinary user's PATH often lacks the sbin folders these programs are in.
 PATH="$PATH:/usr/sbin:/sbin"
 missing=
-for program in nft ip haproxy conntrack suricata chromium; do
+for program in nft ip haproxy conntrack suricata chromium vim; do
 	command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -n "$missing" ] || exit 0
