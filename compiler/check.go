@@ -57,6 +57,7 @@ func Checks() []Check {
 		anonymousChecks,
 		egressChecks,
 		dateChecks,
+		portChecks,
 		hygieneChecks,
 		complianceChecks,
 	)
