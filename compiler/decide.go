@@ -40,9 +40,13 @@ type Decision struct {
 // Decide judges a packet on one hook of a point, exactly as [ir.Guard] says.
 // A point without a packet filter leaves everything untouched.
 func Decide(p *ir.Policy, pt *ir.Point, hook ir.Hook, pkt Packet) Decision {
+	return decide(p, nil, pt, hook, pkt)
+}
+
+func decide(p *ir.Policy, m *model, pt *ir.Point, hook ir.Hook, pkt Packet) Decision {
 	for _, g := range p.Guards {
 		if g.Point == pt && g.Hook == hook {
-			d := decideGuard(g, pkt)
+			d := decideGuard(m, g, pkt)
 			if d.Verdict == ir.Deny && pt.Observe != "" {
 				d.Verdict, d.Observed = ir.Untouched, true
 				d.Reason = "it would be denied (" + d.Reason + "), and the point only observes until " + pt.Observe
@@ -53,60 +57,36 @@ func Decide(p *ir.Policy, pt *ir.Point, hook ir.Hook, pkt Packet) Decision {
 	return Decision{Verdict: ir.Untouched, Reason: "no packet filter judges this hook"}
 }
 
-func decideGuard(g *ir.Guard, pkt Packet) Decision {
+func decideGuard(m *model, g *ir.Guard, pkt Packet) Decision {
 	if g.Hook != ir.Forward && (pkt.Iif == "lo" || pkt.Oif == "lo") {
 		return Decision{Verdict: ir.Untouched, Reason: "the loopback interface is left alone"}
 	}
-	for _, e := range g.Confine {
-		if matches(e.Match, pkt) {
-			return Decision{Verdict: e.Verdict, Entry: e, Reason: "confined, in every state of the conversation"}
-		}
+	if e := m.confine(g, pkt); e != nil {
+		return Decision{Verdict: e.Verdict, Entry: e, Reason: "confined, in every state of the conversation"}
 	}
 	if pkt.Established {
 		return Decision{Verdict: ir.Allow, Reason: "the conversation is established"}
 	}
-	for _, s := range servicesOf(g, pkt) {
-		for _, e := range s.Entries {
-			if matches(e.Match, pkt) {
-				d := Decision{Verdict: e.Verdict, Entry: e, Service: s, Limits: e.Limits}
-				d.Reason = "allowed by the policy"
-				if e.Verdict == ir.Deny {
-					d.Reason = "denied by the policy"
-				}
-				if e.ID == "bogons" {
-					d.Reason = "a source that cannot come from the internet"
-				}
-				return d
+	for _, s := range m.services(g, pkt) {
+		if e := s.entry(pkt); e != nil {
+			d := Decision{Verdict: e.Verdict, Entry: e, Service: s.ServiceGuard, Limits: e.Limits}
+			d.Reason = "allowed by the policy"
+			if e.Verdict == ir.Deny {
+				d.Reason = "denied by the policy"
 			}
+			if e.ID == bogonsID {
+				d.Reason = "a source that cannot come from the internet"
+			}
+			return d
 		}
 		if s.Rest.Verdict != ir.Untouched {
-			return Decision{Verdict: s.Rest.Verdict, Entry: s.Rest, Service: s, Reason: "no statement allows it"}
+			return Decision{Verdict: s.Rest.Verdict, Entry: s.Rest, Service: s.ServiceGuard, Reason: "no statement allows it"}
 		}
 	}
 	if g.Exclusive {
 		return Decision{Verdict: ir.Deny, Reason: "the point is exclusive and no statement allows it"}
 	}
 	return Decision{Verdict: ir.Untouched, Reason: "no statement of the policy speaks of this port"}
-}
-
-// servicesOf finds the services whose keys hold the packet, at most one of each
-// kind of key: by destination address first, then by port alone, then by source
-// address.
-func servicesOf(g *ir.Guard, pkt Packet) []*ir.ServiceGuard {
-	var found []*ir.ServiceGuard
-	for _, holds := range []func(*ir.ServiceGuard) bool{
-		func(s *ir.ServiceGuard) bool { return !s.BySource && s.Addrs != nil && s.Addrs.Contains(pkt.Dst) },
-		func(s *ir.ServiceGuard) bool { return s.Addrs == nil },
-		func(s *ir.ServiceGuard) bool { return s.BySource && s.Addrs.Contains(pkt.Src) },
-	} {
-		for _, s := range g.Services {
-			if portIn(s.Ports, pkt.Proto, pkt.DstPort) && holds(s) {
-				found = append(found, s)
-				break
-			}
-		}
-	}
-	return found
 }
 
 func portIn(ps []ir.PortSpan, proto ir.Proto, port uint16) bool {

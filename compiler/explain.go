@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go4.org/netipx"
-
 	"xfwc/compiler/ir"
 	"xfwc/lang/diag"
 )
@@ -46,13 +44,15 @@ func (ex Explanation) Meant() ir.Verdict {
 // opens it, through every gateway between the two networks, into the machine
 // that it is for. Which interface a packet uses follows from what the points
 // say their interfaces face.
-func Explain(p *ir.Policy, pkt Packet) Explanation {
+func Explain(p *ir.Policy, pkt Packet) Explanation { return explain(p, nil, pkt) }
+
+func explain(p *ir.Policy, m *model, pkt Packet) Explanation {
 	ex := Explanation{Packet: pkt, Verdict: ir.Untouched}
 	src, dst := machineAt(p, pkt.Src), machineAt(p, pkt.Dst)
 	add := func(pt *ir.Point, hook ir.Hook, iif, oif string) {
 		q := pkt
 		q.Iif, q.Oif = iif, oif
-		ex.Hops = append(ex.Hops, Hop{pt, hook, iif, oif, Decide(p, pt, hook, q)})
+		ex.Hops = append(ex.Hops, Hop{pt, hook, iif, oif, decide(p, m, pt, hook, q)})
 	}
 	switch {
 	case src != nil && src == dst:
@@ -289,10 +289,10 @@ type TestResult struct {
 // each region, so an expectation about `any` is judged for every source and not
 // for a sample. Rates and counts are left out: a limit never fails a test.
 func RunTests(p *ir.Policy) []TestResult {
-	cuts := sourceCuts(p)
+	m := newModel(p)
 	var rs []TestResult
 	for _, t := range p.Tests {
-		rs = append(rs, runTest(p, t, cuts))
+		rs = append(rs, runTest(p, m, t))
 	}
 	return rs
 }
@@ -300,27 +300,32 @@ func RunTests(p *ir.Policy) []TestResult {
 // runTest judges one expectation; it stops at the first packet that contradicts
 // it. What a point only observes counts as denied: the test is about what the
 // policy states.
-func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
+func runTest(p *ir.Policy, m *model, t *ir.Test) TestResult {
 	r := TestResult{Test: t, OK: true}
-	moments := p.Moments()
-	if t.At != nil {
+	ports := m.portsOf(t)
+	srcs, moments := m.sources(t, ports), p.Moments()[:1]
+	switch {
+	case t.At != nil:
 		moments = []ir.Moment{*t.At}
+	case slices.ContainsFunc(ports, func(port uint16) bool { return m.at(t.Proto, port).timed }):
+		moments = p.Moments()
 	}
-	ports := portsOf(p, t)
 	for _, dst := range testTargets(t) {
 		own := machineAt(p, dst)
-		for _, src := range sourcesOf(t, cuts) {
+		for _, src := range srcs {
 			if src.Is4() != dst.Is4() || own != nil && machineAt(p, src) == own {
 				continue // a machine reaches itself over the loopback interface
 			}
 			for _, port := range ports {
 				for _, at := range moments {
-					ex := Explain(p, Packet{Proto: t.Proto, Src: src, Dst: dst, DstPort: port, At: at})
+					pkt := Packet{Proto: t.Proto, Src: src, Dst: dst, DstPort: port, At: at}
+					ex := explain(p, m, pkt)
 					if t.Kind == ir.ExpectAllow && t.From.Any && deniedAsBogon(ex) {
 						continue // `any` that may pass is every source that can exist
 					}
 					r.Packets++
 					if (t.Wants(src) == ir.Deny) != (ex.Meant() == ir.Deny) {
+						ex = Explain(p, pkt) // which names the entry, and not its run
 						r.OK = false
 						r.Witness = &ex
 						return r
@@ -335,7 +340,7 @@ func runTest(p *ir.Policy, t *ir.Test, cuts []netip.Addr) TestResult {
 func deniedAsBogon(ex Explanation) bool {
 	for _, h := range ex.Hops {
 		if h.Decision.Verdict == ir.Deny || h.Decision.Observed {
-			return h.Decision.Entry != nil && h.Decision.Entry.ID == "bogons"
+			return h.Decision.Entry != nil && h.Decision.Entry.ID == bogonsID
 		}
 	}
 	return false
@@ -355,16 +360,37 @@ func testTargets(t *ir.Test) []netip.Addr {
 // portsOf picks one port of every part of the test's ports that the policy
 // judges alike: where any service or confinement of a guard begins, and just
 // behind where it ends, a new part begins.
-func portsOf(p *ir.Policy, t *ir.Test) []uint16 {
-	var starts []int
+func (m *model) portsOf(t *ir.Test) []uint16 {
+	var ps []uint16
+	for _, s := range t.Ports {
+		ps = append(ps, s.From)
+		if s.From == s.To {
+			continue
+		}
+		for _, n := range m.portStarts(t.Proto) {
+			if int(s.From) < n && n <= int(s.To) {
+				ps = append(ps, uint16(n))
+			}
+		}
+	}
+	slices.Sort(ps)
+	return slices.Compact(ps)
+}
+
+// portStarts lists where the judgement of a port can change.
+func (m *model) portStarts(proto ir.Proto) []int {
+	if known := m.starts[proto]; known != nil {
+		return known
+	}
+	starts := []int{0}
 	add := func(ps []ir.PortSpan) {
 		for _, s := range ps {
-			if s.Proto == t.Proto {
+			if s.Proto == proto {
 				starts = append(starts, int(s.From), int(s.To)+1)
 			}
 		}
 	}
-	for _, g := range p.Guards {
+	for _, g := range m.p.Guards {
 		for _, s := range g.Services {
 			add(s.Ports)
 			for _, e := range s.Entries {
@@ -375,49 +401,28 @@ func portsOf(p *ir.Policy, t *ir.Test) []uint16 {
 			add(e.Match.DstPorts)
 		}
 	}
-	var ps []uint16
-	for _, s := range t.Ports {
-		ps = append(ps, s.From)
-		for _, n := range starts {
-			if int(s.From) < n && n <= int(s.To) {
-				ps = append(ps, uint16(n))
-			}
-		}
-	}
-	slices.Sort(ps)
-	return slices.Compact(ps)
+	slices.Sort(starts)
+	m.starts[proto] = slices.Compact(starts)
+	return m.starts[proto]
 }
 
-// sourceCuts lists the addresses at which the policy's judgement of a source
-// can change: where a set that a guard, an interface or a test speaks of begins,
-// and just behind where it ends. Between two cuts all sources are alike.
-//
-// The members of a long feed that touch no other set are alike too: each is in
-// this set and in no other. So a few of them stand for all, and the cost does
-// not grow with the feed.
-func sourceCuts(p *ir.Policy) []netip.Addr {
+// sources picks the first address of every region of the test's sources that
+// the policy judges alike, outside of the test's exceptions.
+func (m *model) sources(t *ir.Test, ports []uint16) []netip.Addr {
 	seen := map[*ir.AddrSet]bool{}
 	var sets []*ir.AddrSet
-	add := func(s *ir.AddrSet) {
-		if s != nil && !seen[s] {
-			seen[s] = true
-			sets = append(sets, s)
-		}
-	}
-	for _, g := range p.Guards {
-		for _, e := range g.Confine {
-			add(e.Match.Src)
-		}
-		for _, s := range g.Services {
-			if s.BySource {
-				add(s.Addrs)
-			}
-			for _, e := range s.Entries {
-				add(e.Match.Src)
+	add := func(all ...*ir.AddrSet) {
+		for _, s := range all {
+			if s != nil && !seen[s] {
+				seen[s] = true
+				sets = append(sets, s)
 			}
 		}
 	}
-	for _, pt := range p.Points {
+	for _, port := range ports {
+		add(m.at(t.Proto, port).sets...)
+	}
+	for _, pt := range m.p.Points {
 		add(pt.Set)
 		for _, i := range pt.Interfaces {
 			for _, n := range i.Networks {
@@ -425,67 +430,17 @@ func sourceCuts(p *ir.Policy) []netip.Addr {
 			}
 		}
 	}
-	for _, s := range p.Servers {
+	for _, s := range m.p.Servers {
 		add(s.Set)
 	}
-	for _, t := range p.Tests {
-		add(t.From.Set)
-		add(t.Except)
-	}
-	const long, alone, shared = 1024, 64, 4096
-	var cuts []netip.Addr
-	for _, s := range sets {
-		if len(s.Prefixes) <= long {
-			for _, p := range s.Prefixes {
-				cuts = appendCuts(cuts, p)
-			}
-			continue
-		}
-		touched := map[int]bool{}
-		for _, o := range sets {
-			if o == s {
-				continue
-			}
-			for _, p := range o.Prefixes {
-				if len(touched) >= shared {
-					break
-				}
-				for i := firstOverlap(s, p); i < len(s.Prefixes) && s.Prefixes[i].Overlaps(p) && len(touched) < shared; i++ {
-					touched[i] = true
-				}
-			}
-		}
-		alone := alone
-		for i, p := range s.Prefixes {
-			if touched[i] {
-				cuts = appendCuts(cuts, p)
-			} else if alone > 0 {
-				alone--
-				cuts = appendCuts(cuts, p)
-			}
-		}
-	}
-	return cuts
-}
-
-func appendCuts(cuts []netip.Addr, p netip.Prefix) []netip.Addr {
-	cuts = append(cuts, p.Addr())
-	if next := netipx.PrefixLastIP(p).Next(); next.IsValid() {
-		cuts = append(cuts, next)
-	}
-	return cuts
-}
-
-// sourcesOf picks the first address of every region that lies within the test's
-// sources and outside its exceptions.
-func sourcesOf(t *ir.Test, cuts []netip.Addr) []netip.Addr {
-	all := slices.Clone(cuts)
+	add(t.From.Set, t.Except)
+	all := m.cuts(sets)
 	if t.Everybody() {
 		// The first address of each family that is no bogon in any event.
 		all = append(all, netip.MustParseAddr("1.0.0.0"), netip.MustParseAddr("2000::"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:ffff::1"))
+		slices.SortFunc(all, netip.Addr.Compare)
+		all = slices.Compact(all)
 	}
-	slices.SortFunc(all, netip.Addr.Compare)
-	all = slices.Compact(all)
 	return slices.DeleteFunc(all, func(a netip.Addr) bool {
 		if t.Except != nil && t.Except.Contains(a) {
 			return true

@@ -402,9 +402,13 @@ func denyEntries(denies []*ir.Flow) []*ir.Entry {
 	return es
 }
 
+// bogonsID names the entries that refuse sources which cannot come from the
+// internet.
+const bogonsID = "bogons"
+
 func (pl *placing) bogonEntry() *ir.Entry {
 	return &ir.Entry{
-		ID:      "bogons",
+		ID:      bogonsID,
 		Match:   ir.Match{Iif: pl.internetIfaces(), Src: pl.bogons},
 		Verdict: ir.Deny, Log: true, Origin: pl.bogons.Origin,
 	}
