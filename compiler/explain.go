@@ -409,51 +409,43 @@ func (m *model) portStarts(proto ir.Proto) []int {
 // sources picks the first address of every region of the test's sources that
 // the policy judges alike, outside of the test's exceptions.
 func (m *model) sources(t *ir.Test, ports []uint16) []netip.Addr {
-	seen := map[*ir.AddrSet]bool{}
 	var sets []*ir.AddrSet
-	add := func(all ...*ir.AddrSet) {
-		for _, s := range all {
-			if s != nil && !seen[s] {
-				seen[s] = true
-				sets = append(sets, s)
-			}
-		}
-	}
 	for _, port := range ports {
-		add(m.at(t.Proto, port).sets...)
+		sets = append(sets, m.at(t.Proto, port).sets...)
 	}
 	for _, pt := range m.p.Points {
-		add(pt.Set)
+		sets = append(sets, pt.Set)
 		for _, i := range pt.Interfaces {
 			for _, n := range i.Networks {
-				add(n.Set)
+				sets = append(sets, n.Set)
 			}
 		}
 	}
 	for _, s := range m.p.Servers {
-		add(s.Set)
+		sets = append(sets, s.Set)
 	}
-	add(t.From.Set, t.Except)
-	all := m.cuts(sets)
+	meant := func(a netip.Addr) bool {
+		switch {
+		case t.Except != nil && t.Except.Contains(a):
+			return false
+		case t.From.Set.Contains(a):
+			return true
+		}
+		// `any` is everybody elsewhere: what no router forwards is not meant.
+		return t.Everybody() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsMulticast() && !a.IsUnspecified() && a != netip.MustParseAddr("255.255.255.255")
+	}
+	// Where the test's own sets are short, all between two cuts is meant, or
+	// nothing; only the first address of a family may not be.
+	short := func(s *ir.AddrSet) bool { return s == nil || len(s.Prefixes) <= shortSet }
+	whole := short(t.From.Set) && short(t.Except)
+	all := m.cuts(m.distinct(append(sets, t.From.Set, t.Except)), func(a netip.Addr) bool { return !whole || a.IsUnspecified() || meant(a) })
 	if t.Everybody() {
 		// The first address of each family that is no bogon in any event.
 		all = append(all, netip.MustParseAddr("1.0.0.0"), netip.MustParseAddr("2000::"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:ffff::1"))
 		slices.SortFunc(all, netip.Addr.Compare)
 		all = slices.Compact(all)
 	}
-	return slices.DeleteFunc(all, func(a netip.Addr) bool {
-		if t.Except != nil && t.Except.Contains(a) {
-			return true
-		}
-		if t.From.Set.Contains(a) {
-			return false
-		}
-		if t.Everybody() {
-			// `any` is everybody elsewhere: what no router forwards is not meant.
-			return a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || a == netip.MustParseAddr("255.255.255.255")
-		}
-		return true
-	})
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !meant(a) })
 }
 
 // testFindings reports the expectations that do not hold.

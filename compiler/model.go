@@ -23,8 +23,11 @@ type model struct {
 	runs   map[runOf]*run
 	starts map[ir.Proto][]int       // what portStarts finds
 	shared map[[2]*ir.AddrSet][]int // what touches finds for a huge set and another
-	// regions holds what regionsOf finds.
+	// regions holds what regionsOf finds, by the sets, of which same and alike
+	// know those that hold the same.
 	regions map[string][]region
+	same    map[*ir.AddrSet]*ir.AddrSet
+	alike   map[likeness][]*ir.AddrSet
 }
 
 // portOf is a port that packets are for.
@@ -68,7 +71,11 @@ type run struct {
 }
 
 func newModel(p *ir.Policy) *model {
-	return &model{p: p, ports: map[portOf]*portModel{}, runs: map[runOf]*run{}, starts: map[ir.Proto][]int{}, shared: map[[2]*ir.AddrSet][]int{}, regions: map[string][]region{}}
+	return &model{
+		p: p, ports: map[portOf]*portModel{}, runs: map[runOf]*run{}, starts: map[ir.Proto][]int{},
+		shared: map[[2]*ir.AddrSet][]int{}, regions: map[string][]region{},
+		same: map[*ir.AddrSet]*ir.AddrSet{}, alike: map[likeness][]*ir.AddrSet{},
+	}
 }
 
 // at is what speaks of a port.
@@ -79,10 +86,8 @@ func (m *model) at(proto ir.Proto, port uint16) *portModel {
 	}
 	pm := &portModel{guards: map[*ir.Guard]*guardModel{}}
 	m.ports[key] = pm
-	seen := map[*ir.AddrSet]bool{}
 	depends := func(match ir.Match) {
-		if match.Src != nil && !seen[match.Src] {
-			seen[match.Src] = true
+		if match.Src != nil {
 			pm.sets = append(pm.sets, match.Src)
 		}
 		pm.timed = pm.timed || match.During != nil
@@ -112,6 +117,7 @@ func (m *model) at(proto ir.Proto, port uint16) *portModel {
 		}
 		pm.guards[g] = gm
 	}
+	pm.sets = m.distinct(pm.sets)
 	return pm
 }
 
@@ -238,7 +244,7 @@ func (s serviceModel) entry(pkt Packet) *ir.Entry {
 // whole for every test, and a huge one, a feed, for none.
 const (
 	shortSet = 16
-	hugeSet  = 4096
+	hugeSet  = 65536
 )
 
 // cuts lists addresses such that every source is judged as one of them is that
@@ -248,7 +254,9 @@ const (
 //
 // The members of a huge set that touch no other set are alike: each is in this
 // set and in no other. So the first of each family stands for all of them.
-func (m *model) cuts(sets []*ir.AddrSet) []netip.Addr {
+//
+// Nothing is looked for behind a cut that is not wanted.
+func (m *model) cuts(sets []*ir.AddrSet, wanted func(netip.Addr) bool) []netip.Addr {
 	var long []*ir.AddrSet
 	cuts := slices.Clone(specialCuts)
 	for _, s := range sets {
@@ -271,18 +279,23 @@ func (m *model) cuts(sets []*ir.AddrSet) []netip.Addr {
 	}
 	var all []netip.Addr
 	var seen []int // the kinds of regions since the last cut
-	now, next := 0, 0
 	for i, cut := range cuts {
-		for next < len(regions) && regions[next].start.Compare(cut) <= 0 {
-			now = regions[next].kind
+		all = append(all, cut)
+		if !wanted(cut) {
+			continue
+		}
+		next, found := slices.BinarySearchFunc(regions, cut, func(r region, a netip.Addr) int { return r.start.Compare(a) })
+		if found {
 			next++
 		}
-		all, seen = append(all, cut), append(seen[:0], now)
-		for next < len(regions) && (i+1 == len(cuts) || regions[next].start.Less(cuts[i+1])) {
-			if now = regions[next].kind; !slices.Contains(seen, now) {
-				all, seen = append(all, regions[next].start), append(seen, now)
+		seen = append(seen[:0], 0)
+		if next > 0 {
+			seen[0] = regions[next-1].kind
+		}
+		for ; next < len(regions) && (i+1 == len(cuts) || regions[next].start.Less(cuts[i+1])); next++ {
+			if kind := regions[next].kind; !slices.Contains(seen, kind) {
+				all, seen = append(all, regions[next].start), append(seen, kind)
 			}
-			next++
 		}
 	}
 	return all
@@ -292,6 +305,41 @@ func (m *model) cuts(sets []*ir.AddrSet) []netip.Addr {
 type region struct {
 	start netip.Addr
 	kind  int // of the sets; 0 is none of them
+}
+
+// distinct leaves out sets that hold the same as one before: guards have their
+// own sets for what they say alike.
+func (m *model) distinct(sets []*ir.AddrSet) []*ir.AddrSet {
+	var out []*ir.AddrSet
+	for _, s := range sets {
+		if s == nil || len(s.Prefixes) == 0 {
+			continue
+		}
+		one := m.same[s]
+		if one == nil {
+			key := likeness{len(s.Prefixes), s.Prefixes[0], s.Prefixes[len(s.Prefixes)-1]}
+			for _, other := range m.alike[key] {
+				if slices.Equal(other.Prefixes, s.Prefixes) {
+					one = other
+				}
+			}
+			if one == nil {
+				one = s
+				m.alike[key] = append(m.alike[key], s)
+			}
+			m.same[s] = one
+		}
+		if !slices.Contains(out, one) {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// likeness is what equal sets share at least.
+type likeness struct {
+	n           int
+	first, last netip.Prefix
 }
 
 // regionsOf cuts the addresses by the sets that they are in, in order.

@@ -15,6 +15,7 @@ import (
 // writes for is an entry in the ledger, so that it does not look enforced.
 func emit(p *ir.Policy, points []*ir.Point, engine string) ir.Emission {
 	var all ir.Emission
+	said := map[ir.LedgerEntry]bool{}
 	for _, pt := range points {
 		for _, e := range pt.Engines {
 			if engine != "" && e.Kind != engine {
@@ -35,7 +36,8 @@ func emit(p *ir.Policy, points []*ir.Point, engine string) ir.Emission {
 			all.Artefacts = append(all.Artefacts, got.Artefacts...)
 			for _, l := range got.Ledger {
 				// The flows of a statement share its limits: one line says it.
-				if !slices.Contains(all.Ledger, l) {
+				if !said[l] {
+					said[l] = true
 					all.Ledger = append(all.Ledger, l)
 				}
 			}
