@@ -38,6 +38,10 @@ func (s *state) clients(d *lang.ClientsDecl) {
 	end, ok := anyEnd, true
 	if w.from != nil {
 		end, ok = s.endpoint(w.from, "from_"+id, true, o)
+		if ok && itself(srv, end) {
+			s.addRemedy("value-invalid", w.from[0].Span(), fmt.Sprintf("clients of %s come only from the server itself", srv.Name), "Name the networks of its users; what stays within the machine needs no statement.",
+				diag.Label{Span: srv.Origin.Span, Text: "the server is stated here"}).Severity = diag.Info
+		}
 	}
 	if w.starttls != nil {
 		if t.StartTLS = s.oneOf(w.starttls.Mode, "starttls", "required", "optional", "off"); t.StartTLS == "" {

@@ -123,8 +123,36 @@ func serviceTransport(service string) string {
 	return "clear"
 }
 
+// clusterKin tells the servers of one cluster, which serve the same domains: two
+// have the same kin when a cluster statement names one as a node of the other.
+func (s *state) clusterKin() func(server string) string {
+	above := map[string]string{}
+	kin := func(name string) string {
+		for above[name] != "" {
+			name = above[name]
+		}
+		return name
+	}
+	each(s, func(d *lang.Decl) *lang.ClusterDecl { return d.Cluster }, func(d *lang.ClusterDecl) {
+		for _, i := range d.Body.Items {
+			for _, w := range i.With {
+				n := s.names[w.Text]
+				if a, b := kin(d.Server.Text), kin(w.Text); a != b && n != nil && n.kind == "server" {
+					above[b] = a
+				}
+			}
+		}
+	})
+	return kin
+}
+
 func (s *state) resolveServers() {
-	domains := map[string]diag.Span{}
+	type serving struct {
+		at     diag.Span
+		server string
+	}
+	domains := map[string]serving{}
+	kin := s.clusterKin()
 	owners := map[netip.Addr]*lang.Word{}
 	each(s, func(d *lang.Decl) *lang.ServerDecl { return d.Server }, func(d *lang.ServerDecl) {
 		n := s.names[d.Name.Text]
@@ -152,11 +180,12 @@ func (s *state) resolveServers() {
 					if !ok {
 						continue
 					}
-					if first, taken := domains[name]; taken {
-						s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is served twice", name), diag.Label{Span: first, Text: "first stated here"})
+					first, taken := domains[name]
+					if taken && (first.server == srv.Name || kin(first.server) != kin(srv.Name)) {
+						s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is served twice", name), diag.Label{Span: first.at, Text: "first stated here"})
 						continue
 					}
-					domains[name] = w.Span()
+					domains[name] = serving{w.Span(), srv.Name}
 					srv.Domains = append(srv.Domains, name)
 				}
 			case i.Address != nil:

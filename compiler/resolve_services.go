@@ -332,6 +332,11 @@ func (s *state) cluster(d *lang.ClusterDecl) {
 		var good bool
 		t.With, good = s.endpoint(with, "cluster_"+srv.Name, false, o)
 		ok = ok && good
+		if good && itself(srv, t.With) {
+			s.addRemedy("value-invalid", with[0].Span(), fmt.Sprintf("cluster of %s names only the server itself", srv.Name), "Name the addresses of its other nodes, or remove the statement.",
+				diag.Label{Span: srv.Origin.Span, Text: "the server is stated here"})
+			ok = false
+		}
 	}
 	var spans []ir.PortSpan
 	for _, w := range ports {
@@ -362,6 +367,21 @@ func (s *state) cluster(d *lang.ClusterDecl) {
 	out.ID = s.id("cluster", srv.Name, "out")
 	t.Flows = []*ir.Flow{s.flow(in), s.flow(out)}
 	s.p.Clusters = append(s.p.Clusters, t)
+}
+
+// itself reports whether the end is nobody but the server's own machine: its
+// addresses, or the loopback ones (RFC 1122 section 3.2.1.3, RFC 4291 section
+// 2.5.3).
+func itself(srv *ir.Server, end ir.Endpoint) bool {
+	if end.Any || end.Set == nil {
+		return false
+	}
+	for _, p := range end.Set.Prefixes {
+		if q, own := srv.Set.Covering(p.Addr()); !p.Addr().IsLoopback() && (!own || q.Bits() > p.Bits()) {
+			return false
+		}
+	}
+	return len(end.Set.Prefixes) > 0
 }
 
 // callServices are what an egress rule can name besides protocol and port.
