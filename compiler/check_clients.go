@@ -705,9 +705,29 @@ clients of chat {
 		Run: func(p *Pass) {
 			for _, c := range p.clientStatements() {
 				free := c.mechanism(func(m string) bool { return m != "EXTERNAL" && !strings.HasSuffix(m, "-PLUS") })
-				if bound := c.mechanism(func(string) bool { return true }); bound != nil && free == nil && c.terms.Offload != nil {
-					p.Report(bound.Span(), fmt.Sprintf("every mechanism of %s needs the TLS of the client, which ends at %s", c.terms.Server.Name, c.terms.Offload.Name),
-						label(c.direct().Offload.Span(), "TLS ends there"))
+				bound := c.mechanism(func(string) bool { return true })
+				if bound == nil || free != nil {
+					continue
+				}
+				var points []string
+				var labels []diag.Label
+				ends := func(pt *ir.Point, at diag.Span, what string) {
+					if !slices.Contains(points, pt.Name) {
+						points = append(points, pt.Name)
+					}
+					labels = append(labels, label(at, "%s", what))
+				}
+				if c.terms.Offload != nil {
+					ends(c.terms.Offload, c.direct().Offload.Span(), "TLS ends there")
+				}
+				for _, t := range p.Policy.Webs {
+					session := func(r *ir.HTTPRoute) bool { return r.Kind == "bosh" || r.Kind == "websocket" }
+					if t.Server == c.terms.Server && t.Point != nil && slices.ContainsFunc(t.Routes, session) {
+						ends(t.Point, t.At["tls"], "TLS of the web ends there")
+					}
+				}
+				if points != nil {
+					p.Report(bound.Span(), fmt.Sprintf("every mechanism of %s needs the TLS of the client, which ends at %s", c.terms.Server.Name, strings.Join(points, " and ")), labels...)
 				}
 			}
 		},

@@ -9,10 +9,12 @@ import (
 	"xfwc/lang/diag"
 )
 
-// DNS, and DNS over TLS (RFC 7858); HTTP and HTTPS.
+// DNS, and DNS over TLS (RFC 7858); HTTP and HTTPS; servers among each other,
+// with STARTTLS and with direct TLS.
 var (
-	dnsPorts  = []ir.PortSpan{{Proto: ir.UDP, From: 53, To: 53}, {Proto: ir.TCP, From: 853, To: 853}}
-	httpPorts = []ir.PortSpan{{Proto: ir.TCP, From: 80, To: 80}, {Proto: ir.TCP, From: 443, To: 443}}
+	federationPorts = []ir.PortSpan{tcpPort(5269), tcpPort(5270)}
+	dnsPorts        = []ir.PortSpan{{Proto: ir.UDP, From: 53, To: 53}, {Proto: ir.TCP, From: 853, To: 853}}
+	httpPorts       = []ir.PortSpan{{Proto: ir.TCP, From: 80, To: 80}, {Proto: ir.TCP, From: 443, To: 443}}
 )
 
 var egressChecks = []Check{
@@ -100,6 +102,59 @@ egress of chat {
 				})
 				if e.Default == ir.Deny && !posh && !letsOut(e, httpPorts) { // POSH has a check of its own
 					p.Report(e.Origin.Span, fmt.Sprintf("%s may call no web server, for certificates or for lists", e.Server.Name))
+				}
+			}
+		},
+	},
+	{
+		Code:      "egress-opens-federation",
+		Severity:  diag.Warning,
+		Title:     "a server may call every other server, though its federation is closed",
+		Why:       "Federation with `default deny` calls its peers alone. An egress rule that opens the same ports to everybody lets the server call strangers after all, and what decides then is its own configuration.",
+		Reference: "RFC 6120 §14.4",
+		Remedy:    "Remove the port from the rule: peers are called without it. If every server is meant, state `default allow` in the federation.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer branch.example
+}
+egress of chat {
+  default deny
+  allow   dns to 192.0.2.53
+  allow   https, tcp/5269 to any
+}
+`,
+		Good: `policy "p" { profile baseline }
+server chat { software prosody 0.12  domain example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+federation of chat {
+  default deny
+  tls     required
+  peer branch.example
+}
+egress of chat {
+  default deny
+  allow   dns to 192.0.2.53
+  allow   https to any
+}
+`,
+		Run: func(p *Pass) {
+			for _, e := range p.Policy.Egress {
+				for _, t := range p.Policy.Federations {
+					if t.Server != e.Server || t.Default != ir.Deny {
+						continue
+					}
+					for _, f := range e.Flows {
+						if held := common(federationPorts, f.Ports); f.Verdict == ir.Allow && worldwide(f.To) && len(held) > 0 {
+							p.Report(f.Origin.Span, fmt.Sprintf("%s may call port %d of everybody, and federates with its peers alone", e.Server.Name, held[0].From),
+								label(statedAt(t.At, t.Origin, "default"), "the federation is closed here"))
+						}
+					}
 				}
 			}
 		},

@@ -3,6 +3,7 @@ package compiler
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"xfwc/compiler/ir"
 	"xfwc/lang"
@@ -401,6 +402,68 @@ web of chat {
 			}
 		},
 	},
+	{
+		Code:      "web-no-path",
+		Severity:  diag.Info,
+		Title:     "a port is opened for the web, and no path is named",
+		Why:       "The port is open to whatever the server has there. Which paths that are nobody has written down, so no check speaks of them.",
+		Reference: "XEP-0124 §7.1, RFC 7395 §3.1",
+		Remedy:    "Add the paths that clients use, such as `bosh \"/http-bind\"`, or remove the statement.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: onHost + `web of chat {
+  from any
+  tls  required
+` + webCaps + `}
+`,
+		Good: onHost + `web of chat {
+  from any
+  tls  required
+  bosh "/http-bind"
+` + webCaps + `}
+`,
+		Run: func(p *Pass) {
+			for _, d := range p.webs() {
+				if slices.ContainsFunc(d.Body.Items, func(i *lang.WebItem) bool { return i.Route != nil }) {
+					continue
+				}
+				for _, t := range p.Policy.Webs {
+					if t.Server.Name == d.Server.Text && t.Point == nil {
+						p.Report(t.Origin.Span, fmt.Sprintf("%s opens port %d and names no path", t.Origin.Label, t.Flows[0].Ports[0].From))
+					}
+				}
+			}
+		},
+	},
+	{
+		Code:      "web-timeout-unserved",
+		Severity:  diag.Info,
+		Title:     "a timeout is stated for a path that no proxy serves",
+		Why:       "`timeout` is how long a proxy waits for the server. Where the server ends TLS itself there is no proxy, and the line has no effect.",
+		Reference: "",
+		Remedy:    "Remove the line, or state `tls terminate at POINT`.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: onHost + `web of chat {
+  from any
+  tls  required
+  bosh "/http-bind" { wait 60s  timeout 75s }
+` + webCaps + `}
+`,
+		Good: onHost + `web of chat {
+  from any
+  tls  required
+  bosh "/http-bind" { wait 60s }
+` + webCaps + `}
+`,
+		Run: func(p *Pass) {
+			for _, r := range p.Policy.Routes {
+				if r.Point == nil && r.Timeout > 0 {
+					p.Report(p.setting(r, "timeout"), fmt.Sprintf("no proxy serves %s of %s, so nothing waits %s for it", r.Path, r.Server.Name, ir.DurationWords(r.Timeout)))
+				}
+			}
+		},
+	},
 }
 
 // fromOutside reports whether sources beyond the site may use a web statement.
@@ -436,6 +499,7 @@ func (p *Pass) clearTo(t *ir.WebTerms) (string, bool) {
 func (p *Pass) clearWeb(kind, name string) {
 	for _, d := range p.webs() {
 		if webTLS(d) != "none" {
+			p.besideTLS(d, kind, name)
 			continue
 		}
 		for _, f := range p.flows(d) {
@@ -448,6 +512,38 @@ func (p *Pass) clearWeb(kind, name string) {
 			}
 			for _, r := range routes(d, kind) {
 				p.Report(r.Span(), fmt.Sprintf("%s of %s is reachable without TLS (%s)", name, d.Server.Text, far), label(tlsLine(d), "stated here"))
+			}
+		}
+	}
+}
+
+// besideTLS reports allow statements by which sources beyond the site reach
+// routes of the kind on the server's clear port, where the server ends TLS on
+// another. A proxy's clear port is a check of its own.
+func (p *Pass) besideTLS(d *lang.WebDecl, kind, name string) {
+	paths := routes(d, kind)
+	at := slices.IndexFunc(p.Policy.Webs, func(t *ir.WebTerms) bool { return t.Server.Name == d.Server.Text })
+	if len(paths) == 0 || at < 0 || p.Policy.Webs[at].TLS != "required" {
+		return
+	}
+	t := p.Policy.Webs[at]
+	var clear []ir.PortSpan
+	for _, l := range t.Server.Listeners {
+		if l.Service == "http" && l.Transport != "tls" && !intersects(flowPorts(t.Flows), []ir.PortSpan{l.Port}) {
+			clear = append(clear, l.Port)
+		}
+	}
+	for _, a := range p.accesses("allow") {
+		for _, f := range p.flows(a) {
+			held := common(clear, f.Ports)
+			far, ok := p.outside(f.From)
+			if len(held) == 0 || !ok || !overlaps(f.To.Set, t.Server.Set) {
+				continue
+			}
+			for _, target := range a.To {
+				if target.Service.Text != "admin" && strings.HasSuffix(f.Origin.Label, " to "+target.Service.Text+" of "+target.Of.Text) {
+					p.Report(target.Span(), fmt.Sprintf("%s of %s is reachable without TLS on port %d (%s)", name, t.Server.Name, held[0].From, far), label(paths[0].Span(), "the path"))
+				}
 			}
 		}
 	}
