@@ -26,7 +26,7 @@ func badDevice(pt *ir.Point, e *ir.Engine, err error) diag.Finding {
 // idle says that the sensor has nothing to look for.
 func idle(pt *ir.Point, e *ir.Engine) diag.Finding {
 	f := diag.New("name-unused", e.Origin.Span,
-		fmt.Sprintf("suricata at point %s has nothing to look for: no content rule can be read on %s", pt.Name, e.Device))
+		fmt.Sprintf("suricata at point %s has nothing to look for: this version writes no rule for what passes %s", pt.Name, e.Device))
 	f.Remedy = "State a content rule on a clear leg that passes the interface, or remove the engine from the point."
 	return f
 }

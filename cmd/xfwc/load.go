@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"xfwc/compiler"
@@ -108,7 +109,8 @@ func (src *source) place(date string) {
 	if diag.HasErrors(src.findings) {
 		return
 	}
-	placed := emit(src.policy, src.policy.Points, "").Findings
+	emitted := emit(src.policy, src.policy.Points, "")
+	placed := slices.Concat(emitted.Findings, src.unheld(emitted.Ledger))
 	src.findings = append(src.findings, compiler.Waive(src.files, placed, date)...)
 	diag.Sort(src.findings)
 }

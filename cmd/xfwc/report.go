@@ -56,7 +56,7 @@ that no waiver covers.`,
 			in.Policy = src.policy
 			emitted := emit(src.policy, src.policy.Points, "")
 			in.Ledger = emitted.Ledger
-			in.Findings = slices.Concat(in.Findings, compiler.Waive(src.files, emitted.Findings, *date))
+			in.Findings = slices.Concat(in.Findings, compiler.Waive(src.files, slices.Concat(emitted.Findings, src.unheld(emitted.Ledger)), *date))
 			diag.Sort(in.Findings)
 		}
 		var b bytes.Buffer

@@ -75,6 +75,7 @@ var codes = []Code{
 	{"test-empty", Error, "a line of a test that no packet fits", "State sources and a destination of one address family, and except less than is named."},
 	{"test-failed", Error, "a test of the policy does not hold", "Correct the policy, or the test if it states the wrong intent."},
 	{"internal-error", Error, "the compiler contradicts itself", "Nothing was compiled. Please report the policy that shows it."},
+	{"engine-by-hand", Info, "an engine that this version writes nothing for", "Configure by hand what the message counts, and test it: xfwc ledger lists it."},
 	{"ledger-by-hand", Warning, "an intent that only a configuration written by hand can hold", "Write it by hand and waive the finding, or state what this version writes."},
 	{"ledger-none", Warning, "an intent that no engine of this policy enforces", "Add an engine that can hold it, or remove the statement."},
 }
