@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,7 +210,7 @@ allow network nodes to tcp/9100 of chat
 					if !ok || !slices.Contains(erlangSoftware, s.Software) {
 						continue
 					}
-					if far, away := p.outside(o.flow.From); away {
+					if far, away := p.strangers(o.flow); away {
 						p.Report(o.at, fmt.Sprintf("%s reaches the Erlang distribution of %s on %s (%s)", o.flow.From.Label, s.Name, ports, far))
 					}
 				}
@@ -457,7 +458,17 @@ func statedAt(at map[string]diag.Span, o ir.Origin, keywords ...string) diag.Spa
 // administers reports whether people with power over others use the listener.
 func administers(l ir.Listener) bool { return l.Service == "admin" }
 
-// cluster reports access from beyond the site to ports that the nodes of a
+// strangers finds sources of the flow that are beyond the site. A single host in
+// a cluster statement is a node that somebody named; a network has neighbours.
+func (p *Pass) strangers(f *ir.Flow) (string, bool) {
+	if f.Kind != ir.Cluster || f.From.Any || f.From.Set == nil {
+		return p.outside(f.From)
+	}
+	networks := slices.DeleteFunc(slices.Clone(f.From.Set.Prefixes), netip.Prefix.IsSingleIP)
+	return p.outside(ir.Endpoint{Set: &ir.AddrSet{Prefixes: networks}})
+}
+
+// cluster reports who reaches from beyond the site ports that the nodes of a
 // cluster use among themselves.
 func (p *Pass) cluster(software []string, what string, ports []ir.PortSpan) {
 	for _, o := range p.openings(ir.Access, ir.Cluster) {
@@ -468,7 +479,7 @@ func (p *Pass) cluster(software []string, what string, ports []ir.PortSpan) {
 			if !slices.Contains(software, s.Software) {
 				continue
 			}
-			if far, ok := p.outside(o.flow.From); ok {
+			if far, ok := p.strangers(o.flow); ok {
 				p.Report(o.at, fmt.Sprintf("%s reaches %s of %s (%s)", o.flow.From.Label, what, s.Name, far))
 			}
 		}

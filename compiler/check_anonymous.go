@@ -57,6 +57,52 @@ anonymous of chat {
 		},
 	},
 	{
+		Code:      "anon-not-offered",
+		Severity:  diag.Warning,
+		Title:     "anonymous users are let in by a mechanism that is not offered",
+		Why:       "Without an account ANONYMOUS is the only way to authenticate. Where the clients' mechanisms are listed and it is not among them, nobody gets in by this statement.",
+		Reference: "XEP-0175 §2, RFC 4505 §2",
+		Remedy:    "Add `anonymous` to the `sasl` line of the clients, or remove the statement.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
+network lan = 192.0.2.0/24
+server chat { software prosody 0.12  domain example.org, guest.example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+clients of chat {
+  from lan
+  sasl scram-sha-256
+}
+anonymous of chat {
+  domain guest.example.org
+  limit stanzas 5/second per stream
+}
+`,
+		Good: `policy "p" { profile baseline }
+network lan = 192.0.2.0/24
+server chat { software prosody 0.12  domain example.org, guest.example.org  address 198.51.100.10 }
+point box { role host of chat  interface eth0 faces internet  nftables }
+clients of chat {
+  from lan
+  sasl scram-sha-256, anonymous
+}
+anonymous of chat {
+  domain guest.example.org
+  limit stanzas 5/second per stream
+}
+`,
+		Run: func(p *Pass) {
+			for _, a := range p.Policy.Anonymous {
+				for _, c := range p.Policy.Clients {
+					if c.Server == a.Server && len(c.SASL) > 0 && !slices.ContainsFunc(c.SASL, func(m string) bool { return strings.EqualFold(m, "anonymous") }) {
+						p.Report(a.Origin.Span, fmt.Sprintf("clients of %s are not offered ANONYMOUS, so nobody gets in without an account", a.Server.Name),
+							label(statedAt(c.At, c.Origin, "sasl"), "it is not among these"))
+					}
+				}
+			}
+		},
+	},
+	{
 		Code:      "anon-s2s",
 		Severity:  diag.Error,
 		Title:     "anonymous users may reach other servers",

@@ -12,6 +12,9 @@ import (
 // soonDays is how long before a last day it is reported.
 const soonDays = 30
 
+// farYears is how long ahead a last day may be for people to expect to see it.
+const farYears = 5
+
 // Dates change findings, never artefacts: what is compiled is the same the day
 // after, and it is for a person to decide what becomes of a statement.
 var dateChecks = []Check{
@@ -73,6 +76,30 @@ var dateChecks = []Check{
 			for _, e := range p.ends() {
 				if e.kind == observationEnds && e.day < p.Date {
 					p.Report(e.at, fmt.Sprintf("%s was to observe until %s, and still denies nothing", e.what, e.day), label(e.of, "the statement"))
+				}
+			}
+		},
+	},
+	{
+		Code:      "date-far",
+		Severity:  diag.Info,
+		Title:     "the last day of a statement, a waiver or an observation is years away",
+		Why:       "A day that nobody who is here now will see ends nothing. What is set aside until then is set aside for good, without anybody having decided so.",
+		Reference: "NIST SP 800-41 r1 §5.5",
+		Remedy:    "State a day within five years, on which somebody looks again.",
+		Since:     "0.2",
+		Profile:   "baseline",
+		Bad:       observingPolicy("2999-01-01"),
+		Good:      observingPolicy("2026-06-30"),
+		Run: func(p *Pass) {
+			now, err := time.Parse(time.DateOnly, p.Date)
+			if err != nil {
+				return // no day is given
+			}
+			far := now.AddDate(farYears, 0, 0).Format(time.DateOnly)
+			for _, e := range p.ends() {
+				if e.day > far {
+					p.Report(e.at, fmt.Sprintf("%s ends only on %s", e.what, e.day), label(e.of, "the statement"))
 				}
 			}
 		},

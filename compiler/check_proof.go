@@ -85,7 +85,7 @@ egress of chat {
 		Since:     "0.2",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }
-server chat { software prosody 13.0  domain example.org  address 198.51.100.10 }
+server chat { software prosody 13.0  domain example.org  address 198.51.100.10  resolver validating }
 point box { role host of chat  interface eth0 faces internet  nftables }
 federation of chat {
   default  deny
@@ -96,7 +96,7 @@ federation of chat {
 }
 `,
 		Good: `policy "p" { profile baseline }
-server chat { software prosody 13.0  domain example.org  address 198.51.100.10 }
+server chat { software prosody 13.0  domain example.org  address 198.51.100.10  resolver validating }
 point box { role host of chat  interface eth0 faces internet  nftables }
 federation of chat {
   default  deny
@@ -152,19 +152,28 @@ federation of chat {
 `,
 		Run: func(p *Pass) {
 			for _, fed := range p.federations {
-				if fed.server.Resolver != "plain" {
+				if fed.server.Resolver == "validating" {
 					continue
 				}
+				// A resolver of which nothing is said matters where there is no other proof.
+				rests := func(identity []string) bool {
+					return slices.Contains(identity, "dane") && (fed.server.Resolver == "plain" || len(identity) == 1)
+				}
 				used := diag.Span{}
-				if slices.Contains(fed.terms.Identity, "dane") {
+				if rests(fed.terms.Identity) {
 					used = fed.identityPlace("dane")
 				}
 				for _, r := range fed.peers {
-					if !used.IsValid() && slices.Contains(r.terms.Identity, "dane") {
+					if !used.IsValid() && rests(r.terms.Identity) {
 						used, _ = r.identityPlace(fed, "dane")
 					}
 				}
-				if used.IsValid() {
+				switch {
+				case !used.IsValid():
+				case fed.server.Resolver == "":
+					p.Report(used, fmt.Sprintf("peers of %s are known by DANE alone, and nothing says that its resolver validates", fed.server.Name),
+						label(fed.server.Origin.Span, "server %s", fed.server.Name))
+				default:
 					p.Report(p.serverSetting(fed.server, "resolver"), fmt.Sprintf("the resolver of %s does not validate, and peers are known by DANE", fed.server.Name),
 						label(used, "DANE is stated here"))
 				}
@@ -204,9 +213,11 @@ federation of chat {
 			for _, fed := range p.federations {
 				for _, r := range fed.peers {
 					vouched := slices.Contains(r.terms.Identity, "dane") || slices.Contains(r.terms.Identity, "posh")
-					if f := r.any(); r.terms.Certificate == "self-signed" && f.Auth == "external" && f.TLS != "none" && !vouched {
+					// Where nothing is stated the certificate is the proof.
+					certificate := r.any().Auth == "external" || r.any().Auth == ""
+					if r.terms.Certificate == "self-signed" && certificate && r.any().TLS != "none" && !vouched {
 						at, labels := r.authPlace(fed)
-						if len(labels) == 0 {
+						if len(labels) == 0 && r.any().Auth != "" {
 							labels = []diag.Label{label(at, "the certificate is the proof")}
 						}
 						p.Report(r.certificatePlace(), fmt.Sprintf("peer %s has a self-signed certificate, and is to be known by it", r.domain()), labels...)

@@ -253,17 +253,18 @@ serverless {
 		Code:      "sl-cleartext",
 		Severity:  diag.Warning,
 		Title:     "serverless messages are clear text, and nothing watches them",
-		Why:       "Streams between neighbours are rarely encrypted and never authenticated. What no client can be made to protect, an intrusion detection system on the link can at least see.",
+		Why:       "Streams between neighbours are rarely encrypted and never authenticated. What no client can be made to protect, an intrusion detection system on the link can at least see. Where the policy says nothing of TLS, the strict profile alone asks for that.",
 		Reference: "XEP-0174 §13.1",
 		Remedy:    "State `tls required` where the clients can be told to demand it; otherwise add a content rule with `on serverless` and a point with suricata.",
 		Since:     "0.1",
-		Profile:   "strict",
-		Bad: `policy "p" { profile strict }
+		Profile:   "baseline",
+		Bad: `policy "p" { profile baseline }
 network lan = 192.168.10.0/24, 2001:db8:10::/64
 point laptop { role host  address 192.168.10.77  interface wlan0 faces lan, internet  nftables }
 serverless {
   on    lan
   scope link
+  tls   none
 }
 `,
 		Good: `policy "p" { profile strict }
@@ -286,7 +287,14 @@ content wire-fraud {
 			}
 			for _, d := range p.serverless() {
 				protected := slices.ContainsFunc(d.Body.Items, func(i *lang.ServerlessItem) bool { return i.TLS != nil && i.TLS.Text == "required" })
-				if !watched && !protected {
+				if watched || protected {
+					continue
+				}
+				at := slices.IndexFunc(d.Body.Items, func(i *lang.ServerlessItem) bool { return i.TLS != nil && i.TLS.Text == "none" })
+				switch {
+				case at >= 0:
+					p.Report(d.Body.Items[at].Span(), "serverless messages are to be clear text, and no content rule watches them")
+				case p.Policy.Profile == "strict":
 					p.Report(keyword(d, d.Keyword), "serverless messages are clear text, and no content rule watches them")
 				}
 			}

@@ -149,6 +149,11 @@ func (s *state) componentDomains(srv *ir.Server, have []string, ws []*lang.Word)
 			s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is stated twice", d))
 			continue
 		}
+		if at := slices.IndexFunc(srv.Domains, func(o string) bool { return strings.HasSuffix(o, "."+d) }); slices.Contains(srv.Domains, d) && (at >= 0 || len(srv.Domains) == 1) {
+			s.addRemedy("value-conflict", w.Span(), fmt.Sprintf("domain %s is where server %s has its own users", d, srv.Name),
+				"Give the component a domain of its own, such as irc."+d+".", diag.Label{Span: srv.Origin.Span, Text: "the server"})
+			continue
+		}
 		for _, other := range s.p.Servers {
 			if other != srv && slices.Contains(other.Domains, d) {
 				s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is that of server %s", d, other.Name), diag.Label{Span: other.Origin.Span, Text: "the server"})
