@@ -60,10 +60,11 @@ clients of chat {
 }
 `,
 		Run: func(p *Pass) {
-			for _, st := range p.statements() {
+			for _, st := range p.opened() {
 				for _, f := range public(st.flows) {
 					if limitOf(f, ir.Connections, ir.PerSource, ir.PerPrefix) == nil {
 						p.Report(st.header, fmt.Sprintf("%s has no limit on connections per source", st.name))
+						break // the parts of a statement share its limits
 					}
 				}
 			}
@@ -101,10 +102,11 @@ clients of chat {
 }
 `,
 		Run: func(p *Pass) {
-			for _, st := range p.statements() {
+			for _, st := range p.opened() {
 				for _, f := range public(st.flows) {
 					if limitOf(f, ir.Attempts, ir.PerSource, ir.PerPrefix) == nil {
 						p.Report(st.header, fmt.Sprintf("%s has no limit on connection attempts per source", st.name))
+						break // the parts of a statement share its limits
 					}
 				}
 			}
@@ -624,6 +626,16 @@ func (p *Pass) statements() []statement {
 	}
 	for _, d := range p.webs() {
 		out = append(out, statement{"web of " + d.Server.Text, header(d, d.Server), p.flows(d), d})
+	}
+	return out
+}
+
+// opened are the statements that open services to users: those of people, and
+// those of their files and calls.
+func (p *Pass) opened() []statement {
+	out := p.statements()
+	for _, t := range p.Policy.Media {
+		out = append(out, statement{t.Origin.Label, t.Origin.Span, t.Flows, nil})
 	}
 	return out
 }

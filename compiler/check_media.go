@@ -63,6 +63,8 @@ media of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Good: `policy "p" { profile baseline }
@@ -75,6 +77,8 @@ media of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Run: func(p *Pass) {
@@ -104,6 +108,8 @@ media of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Good: `policy "p" { profile baseline }
@@ -116,6 +122,8 @@ media of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Run: func(p *Pass) {
@@ -150,6 +158,8 @@ media of chat {
   auth  required
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Good: `policy "p" { profile baseline }
@@ -162,6 +172,8 @@ media of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Run: func(p *Pass) {

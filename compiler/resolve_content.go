@@ -100,7 +100,7 @@ func (s *state) match(c *ir.ContentRule, ms []*lang.MatchItem) bool {
 			continue
 		}
 		for _, old := range all {
-			if cond.What == "stanza" && old.What == "stanza" || cond.What == "sasl" && old.What == "sasl" {
+			if cond.What == old.What && exclusive(cond, old) {
 				s.addRemedy("value-conflict", m.Span(), fmt.Sprintf("one %s cannot be %s and %s", cond.What, old.Text, cond.Text), "Write each as a match line of its own: every line is enough by itself.",
 					diag.Label{Span: old.Origin.Span, Text: "stated here"})
 				ok = false
@@ -112,6 +112,19 @@ func (s *state) match(c *ir.ContentRule, ms []*lang.MatchItem) bool {
 		c.Any = append(c.Any, all)
 	}
 	return ok
+}
+
+// exclusive reports whether no stanza has both values: it has one kind, one
+// mechanism, and one sender and recipient, whose domain a value stands for with
+// all domains below it.
+func exclusive(a, b ir.Condition) bool {
+	switch a.What {
+	case "stanza", "sasl":
+		return true
+	case "sender", "recipient":
+		return a.Text != "" && b.Text != "" && !strings.HasSuffix("."+a.Text, "."+b.Text) && !strings.HasSuffix("."+b.Text, "."+a.Text)
+	}
+	return false
 }
 
 // condition reads what a stanza has to hold.
