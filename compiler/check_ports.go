@@ -120,6 +120,8 @@ federation of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Good: stunHost + `media of chat {
@@ -129,6 +131,8 @@ federation of chat {
   private-peers deny
   limit connections 20 per source
   limit connections 2000 global
+  limit attempts 30/minute burst 10 per source
+  limit attempts 200/second burst 400 global
 }
 `,
 		Run: func(p *Pass) {
