@@ -37,8 +37,16 @@ func place(p *ir.Policy) []diag.Finding {
 		}
 	}
 	var fs []diag.Finding
+	serverless := false // its flows are one statement, and have one reason
 	for _, f := range p.Flows {
 		if held[f] || staysWithin(p, f) {
+			continue
+		}
+		if f.Kind == ir.Serverless {
+			if !serverless {
+				serverless = true
+				fs = append(fs, unspoken(p, f))
+			}
 			continue
 		}
 		fd := diag.New("ledger-none", f.Origin.Span,
@@ -46,6 +54,23 @@ func place(p *ir.Policy) []diag.Finding {
 		fs = append(fs, fd)
 	}
 	return fs
+}
+
+// unspoken says why no point holds the serverless flow.
+func unspoken(p *ir.Policy, f *ir.Flow) diag.Finding {
+	fd := diag.New("ledger-none", f.Origin.Span, f.Origin.Label+" is enforced nowhere: no point with nftables is a host without a server, which alone speaks it")
+	fd.Remedy = "Add a point with role host and nftables for a machine on the link, or remove the statement."
+	for _, pt := range p.Points {
+		if pt.Engine("nftables") == nil || !pt.Passes(f) {
+			continue
+		}
+		what := "is the host of a server: it speaks through that server"
+		if pt.Role == ir.Gateway {
+			what = "is a gateway: what stays on the link does not cross it"
+		}
+		fd.Labels = append(fd.Labels, diag.Label{Span: pt.Origin.Span, Text: pt.Name + " " + what})
+	}
+	return fd
 }
 
 // staysWithin reports whether both ends of the flow are addresses of one point
