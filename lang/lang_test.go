@@ -229,8 +229,12 @@ func checkParse(t *testing.T, name string, src []byte) {
 	}
 	started := time.Now()
 	file, findings := Parse(name, src)
-	if d := time.Since(started); len(src) < 4096 && d > time.Second {
-		t.Fatalf("%d bytes took %v", len(src), d)
+	for tries := 1; len(src) < 4096 && time.Since(started) > time.Second; tries++ {
+		if tries == 3 { // a busy machine stalls once, and seldom three times
+			t.Fatalf("%d bytes took more than a second three times", len(src))
+		}
+		started = time.Now()
+		Parse(name, src)
 	}
 	starts := []int{0} // of the lines
 	for i, c := range src {
