@@ -98,7 +98,7 @@ content wire-fraud {
 		Title:     "a content rule drops, and every intrusion detection system only listens",
 		Why:       "A passive engine sees a copy of the traffic. It can raise an alert after the fact; the stanza has already arrived.",
 		Reference: "Suricata User Guide: IPS Mode",
-		Remedy:    "State `then alert`, or let suricata work inline by leaving out `passive` and the interface.",
+		Remedy:    "State `then alert`: this version writes suricata to listen only. To drop, use another engine, such as the server itself.",
 		Since:     "0.1",
 		Profile:   "baseline",
 		Bad: `policy "p" { profile baseline }

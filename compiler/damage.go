@@ -3,6 +3,7 @@ package compiler
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"xfwc/lang"
 	"xfwc/lang/diag"
@@ -13,6 +14,8 @@ import (
 // what is only missing because of a mistake elsewhere is no mistake of its own,
 // and is left out.
 type damage struct {
+	unread   map[string]bool // files of which nothing could be read
+	lock     bool            // the lock could not be read
 	lost     map[string]bool // words of statements that could not be read
 	misspelt []string        // names that are used and not defined
 	holes    []diag.Span     // statements with a line that could not be read
@@ -92,8 +95,20 @@ func spans(s diag.Span, at diag.Pos) bool {
 }
 
 // readDamage finds what the statements that could not be read leave unknown.
-func readDamage(files []*lang.File) *damage {
-	d := &damage{lost: map[string]bool{}}
+func readDamage(files []*lang.File, problems []diag.Finding) *damage {
+	d := &damage{lost: map[string]bool{}, unread: map[string]bool{}}
+	for _, f := range files {
+		if f == nil || len(f.Decls) > 0 {
+			continue
+		}
+		for _, p := range problems {
+			whole := p.Code == "syntax-size" || p.Code == "syntax-character" && strings.HasPrefix(p.Summary, lang.NoText)
+			if whole && p.Span.Start.Filename == f.Name {
+				d.unread[f.Name] = true
+			}
+		}
+	}
+	d.lock = slices.ContainsFunc(problems, func(p diag.Finding) bool { return p.Code == "lock-invalid" })
 	var stretches []stretch
 	for _, f := range files {
 		if f == nil {
@@ -134,6 +149,9 @@ func (d *damage) follows(files []*lang.File, f diag.Finding) bool {
 		name := wordAt(files, f.Span.Start)
 		return d.lost[name] || slices.ContainsFunc(d.misspelt, func(m string) bool { return diag.Slips(m, name) <= max(1, len(m)/3) })
 	case "value-missing", "lock-missing":
+		if f.Code == "lock-missing" && d.lock || f.Span.Start.Offset == 0 && d.unread[f.Span.Start.Filename] {
+			return true
+		}
 		if f.Span.Start.Offset == 0 && d.lost["policy"] {
 			return true // the statement that names the policy
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -297,6 +298,11 @@ func parsePrefix(s string) (p netip.Prefix, wrong string) {
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
+		host, length, _ := strings.Cut(s, "/")
+		a, noAddr := netip.ParseAddr(host)
+		if n, noLength := strconv.Atoi(length); cmp.Or(noAddr, noLength) == nil && n > a.BitLen() {
+			return netip.Prefix{}, fmt.Sprintf("%s is no prefix: its length is %d at most", quoted(s), a.BitLen())
+		}
 		return netip.Prefix{}, fmt.Sprintf("%s is no address or prefix", quoted(s))
 	case p.Addr().Is4In6():
 		return netip.Prefix{}, fmt.Sprintf("%s is an IPv4 prefix in IPv6 spelling: write it as IPv4", s)

@@ -37,7 +37,7 @@ func TestParseFeed(t *testing.T) {
 			"3:1-3:17 ::ffff:192.0.2.1 is an IPv4 address in IPv6 spelling: write it as 192.0.2.1",
 			"4:1-4:13 fe80::1%eth0 names an interface behind %: leave it out",
 			`5:1-5:12 "192.0.2.010" is no address`,
-			`6:1-6:13 "192.0.2.0/33" is no address or prefix`,
+			`6:1-6:13 "192.0.2.0/33" is no prefix: its length is 32 at most`,
 			"7:1-7:21 ::ffff:192.0.2.0/120 is an IPv4 prefix in IPv6 spelling: write it as IPv4",
 			`8:1-8:16 "1.2.3.4 5.6.7.8" is no address`,
 		}},

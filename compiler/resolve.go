@@ -94,7 +94,7 @@ func newState(in Input) *state {
 		served: map[servedBy]diag.Span{}, webs: map[*lang.WebDecl]*webListener{},
 		comps: map[string][]*componentPort{},
 	}
-	s.damage = readDamage(in.Files)
+	s.damage = readDamage(in.Files, in.Problems)
 	for _, f := range in.Files {
 		if f != nil {
 			s.decls = append(s.decls, f.Decls...)

@@ -238,11 +238,13 @@ func (s *state) directTLS(t *ir.ClientTerms, d *lang.DirectTLS) *directWay {
 			if srv.Software == "" {
 				return nil // its ports are not known, and that has been reported
 			}
+			missing := fmt.Sprintf("direct-tls does not state its port, and %s has no default for it", srv.Software)
 			remedy := "Write direct-tls port 5223, and let the server listen there."
 			if t.ALPN != nil {
+				missing = fmt.Sprintf("server %s does not state its own clients-tls port behind %s, and %s has no default for it", srv.Name, d.ALPN.Text, srv.Software)
 				remedy = fmt.Sprintf("Write port clients-tls 5223 in the block of server %s, and let it listen there.", srv.Name)
 			}
-			s.addRemedy("value-missing", d.Span(), fmt.Sprintf("direct-tls does not state its port, and %s has no default for it", srv.Software), remedy)
+			s.addRemedy("value-missing", d.Span(), missing, remedy)
 			return nil
 		}
 	}

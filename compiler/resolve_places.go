@@ -176,13 +176,13 @@ func (s *state) resolveServers() {
 			case i.Domain != nil:
 				seen.note("domain", i)
 				for _, w := range i.Domain {
+					first, taken := domains[strings.ToLower(w.Text)]
+					if taken && (first.server == srv.Name || kin(first.server) != kin(srv.Name)) {
+						s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is served twice", strings.ToLower(w.Text)), diag.Label{Span: first.at, Text: "first stated here"})
+						continue // however it is spelt
+					}
 					name, ok := s.domain(w)
 					if !ok {
-						continue
-					}
-					first, taken := domains[name]
-					if taken && (first.server == srv.Name || kin(first.server) != kin(srv.Name)) {
-						s.add("value-conflict", w.Span(), fmt.Sprintf("domain %s is served twice", name), diag.Label{Span: first.at, Text: "first stated here"})
 						continue
 					}
 					domains[name] = serving{w.Span(), srv.Name}

@@ -199,7 +199,10 @@ func (s *state) windowSpan(w *lang.WindowSpan) (ir.WindowSpan, bool) {
 	case !isRange || !okA || !okB:
 		s.addRemedy("value-invalid", w.Hours.Span(), fmt.Sprintf("%s is no range of hours", quoted(w.Hours.Text)), "Write hours as 08:00-18:00, in UTC; 24:00 is the end of the day.")
 		return out, false
-	case start >= end:
+	case start == end:
+		s.addRemedy("value-invalid", w.Hours.Span(), fmt.Sprintf("%s is empty", w.Hours.Text), "Write hours as 08:00-18:00, or 00:00-24:00 for the whole day.")
+		return out, false
+	case start > end:
 		s.addRemedy("value-invalid", w.Hours.Span(), fmt.Sprintf("%s ends before it starts", w.Hours.Text),
 			fmt.Sprintf("What goes over midnight is two parts: %s-24:00 on one day, and 00:00-%s on the next.", a, b))
 		return out, false

@@ -25,7 +25,7 @@ func (r *reader) malformed(f *form, s skipped, err error) {
 		return
 	}
 	bad := s.tokens[at]
-	finding := diag.New("syntax-statement", tokenSpan(bad), fmt.Sprintf("%s does not fit here in %s %s", show(bad), article(f.keyword), f.keyword))
+	finding := diag.New("syntax-statement", tokenSpan(bad), fmt.Sprintf("%s does not fit here in %s %s statement", show(bad), article(f.keyword), f.keyword))
 	if near := nearest(bad.Value, f.clauses()); near != "" && bad.Type == tokWord && near != bad.Value {
 		finding.Summary += fmt.Sprintf("; did you mean %s?", near)
 		finding.Fix = respell(bad, f.clauses())
@@ -119,7 +119,7 @@ func (r *reader) trailing(first lexer.Token, previous []lexer.Token) bool {
 		finding.Summary += fmt.Sprintf("; did you mean %s?", meant[0].New)
 		finding.Fix = meant
 	} else if first.Value == "," {
-		finding.Summary = fmt.Sprintf("nothing follows this comma in %s %s", article(f.keyword), f.keyword)
+		finding.Summary = fmt.Sprintf("nothing follows this comma in %s %s statement", article(f.keyword), f.keyword)
 	}
 	finding.Labels = []diag.Label{{Span: textSpan(previous), Text: "the statement ends here"}}
 	finding.Remedy = f.remedy()
@@ -294,6 +294,9 @@ func foreignQuotes(tokens []lexer.Token) map[int][]diag.Edit {
 	return edits
 }
 
+// NoText starts the summary about a file that is no text.
+const NoText = "this is not a text file"
+
 // noText reports a file that is no text at its first place that is none: one
 // with a NUL, or with many runs of control characters and of bytes that are not
 // UTF-8. Characters that people can read do not count, however many they are.
@@ -324,9 +327,9 @@ func noText(name string, src []byte) (diag.Finding, bool) {
 	if !nul && runs <= maxUnreadable {
 		return diag.Finding{}, false
 	}
-	f := diag.New("syntax-character", diag.Span{Start: first, End: last}, "this is not a text file: it holds control characters, or bytes that are not UTF-8, in many places")
+	f := diag.New("syntax-character", diag.Span{Start: first, End: last}, NoText+": it holds control characters, or bytes that are not UTF-8, in many places")
 	if nul {
-		f.Summary = "this is not a text file: it holds a NUL"
+		f.Summary = NoText + ": it holds a NUL"
 	}
 	f.Remedy = "Name a policy file, or save it as UTF-8."
 	return f, true

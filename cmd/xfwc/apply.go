@@ -38,7 +38,7 @@ process of xfwc is alive.
 
 A change that would cut an established session of this machine is refused;
 --allow-cut accepts the loss.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	yes := cmd.Flags().BoolP("yes", "y", false, "do not ask")
 	confirm := cmd.Flags().Duration("confirm", 0, "take the change back after this time unless it is confirmed, such as 5m")

@@ -22,7 +22,7 @@ tests on the model, and prints every finding with the lines it comes from.
 
 It exits with 1 when a finding that no waiver covers is at least as severe as
 --fail-level. 'xfwc rules' lists the checks.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	format := formatFlag(cmd, "sarif", "junit", "github")
 	failLevel := choiceFlag(cmd, "fail-level", "the least severity that fails", "error", "warning", "info")

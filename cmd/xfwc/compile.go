@@ -36,7 +36,7 @@ and writes nothing.
 With --check nothing is written: the differences between DIR and what compile
 would write are printed as unified diffs, and the exit code is 2 when there are
 any.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	out := cmd.Flags().StringP("output", "o", "", "the directory to write to; made when it does not exist")
 	checkDir := cmd.Flags().String("check", "", "the directory to compare with; nothing is written")
@@ -44,8 +44,10 @@ any.`,
 	engine := cmd.Flags().String("engine", "", "only this engine")
 	format := formatFlag(cmd)
 	cmd.MarkFlagsMutuallyExclusive("output", "check")
-	cmd.MarkFlagsOneRequired("output", "check")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if *out == "" && *checkDir == "" {
+			return errors.New("compile needs -o DIR to write to, or --check DIR to compare with")
+		}
 		src, err := s.load(args[0])
 		if err != nil {
 			return err

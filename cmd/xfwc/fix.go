@@ -29,7 +29,7 @@ is allowed, and leaves what a person has to decide to xfwc check.
 Without a flag it lists what it would mend. With -w it writes the files of the
 policy, all of them or none; comments stay. Unless it writes, it exits with 2
 when there is something to mend.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	write := cmd.Flags().BoolP("write", "w", false, "write the result to the policy's files")
 	showDiff := cmd.Flags().BoolP("diff", "d", false, "print what would change as unified diffs")

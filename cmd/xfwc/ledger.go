@@ -27,7 +27,7 @@ with every engine that could hold it:
 
 each with the reason. An intent that no engine of any point holds is marked
 NOWHERE. With --point only what concerns that point is listed.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	point := cmd.Flags().String("point", "", "only this point")
 	format := formatFlag(cmd)

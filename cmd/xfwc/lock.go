@@ -41,7 +41,7 @@ max-change allows keeps its earlier record, and lock exits with 1, unless
 --accept is given. Domains that are in the lock already keep
 their answer unless --refresh is given. A domain that cannot be resolved keeps
 its earlier answer; when rules are made from it, lock exits with 1.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	refresh := cmd.Flags().Bool("refresh", false, "ask again about every domain, also those that are in the lock")
 	resolvers := cmd.Flags().StringSlice("resolver", nil, "ask these resolvers, HOST or HOST:PORT (default: those of /etc/resolv.conf)")
@@ -192,6 +192,11 @@ func (s *session) writeLock(l *locking, format string) error {
 	path := lockPath(l.source.path)
 	text := l.new.Format()
 	changed := !bytes.Equal(text, l.source.lockText)
+	if l.source.lockText == nil && len(l.new.Peers)+len(l.new.Own)+len(l.new.Feeds) == 0 && diag.HasErrors(l.findings) {
+		diag.Sort(l.findings)
+		diag.RenderText(s.err, l.findings, l.source.shown(), s.color(s.errTerminal))
+		return &ended{failed, fmt.Errorf("%s: nothing was found, and nothing was written", path)}
+	}
 	if changed {
 		if err := writeWhole(path, text, 0o644); err != nil {
 			return err

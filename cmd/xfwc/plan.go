@@ -22,7 +22,7 @@ there is something to change.
 
 A plan saved with -o can be applied later with 'xfwc apply FILE'. It is bound to
 the policy, the lock and the live state, and refused when any of them changed.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	out := cmd.Flags().StringP("output", "o", "", "also save the plan to this file, for xfwc apply")
 	point := pointFlag(cmd)

@@ -28,7 +28,7 @@ and not at all without it: then the page depends on no clock.
 
 It exits with 1, and writes the page all the same, when the policy has an error
 that no waiver covers.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	out := cmd.Flags().StringP("output", "o", "", "the file to write; standard output without it")
 	date := cmd.Flags().String("date", "", "the day by which waivers and last days are judged, YYYY-MM-DD")

@@ -202,6 +202,17 @@ func choiceFlag(cmd *cobra.Command, name, usage string, allowed ...string) *choi
 	return c
 }
 
+// onePolicy demands the one argument of a command: the policy.
+func onePolicy(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return fmt.Errorf("%s takes a policy file, and none is named\nUsage: %s", cmd.Name(), cmd.UseLine())
+	case len(args) > 1:
+		return fmt.Errorf("%s takes one policy file, and %d are named\nUsage: %s", cmd.Name(), len(args), cmd.UseLine())
+	}
+	return nil
+}
+
 // formatFlag adds --format with text, json and whatever else the command prints.
 func formatFlag(cmd *cobra.Command, more ...string) *choice {
 	return choiceFlag(cmd, "format", "how results are printed", append([]string{"text", "json"}, more...)...)

@@ -25,7 +25,7 @@ namespaces and real packets are sent.
 
 It exits with 1 when a line does not hold, and when the policy has an error of
 another kind, such as by best practice, that no waiver covers.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	kernel := cmd.Flags().Bool("kernel", false, "also send real packets, in throw-away network namespaces")
 	format := formatFlag(cmd)

@@ -25,7 +25,7 @@ the policy's tests as real packets, a deliberate change that drift has to
 notice, and healing. Nothing of this machine is read or changed, and nothing is
 left behind. It runs as root, or as an ordinary user where the machine allows
 user namespaces.`,
-		Args: cobra.ExactArgs(1),
+		Args: onePolicy,
 	}
 	format := formatFlag(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
