@@ -715,14 +715,12 @@ func (pl *placing) confinements(m machine) []confined {
 		}
 	}
 	var cs []confined
+	byPort := newPortIndex(users)
 	for _, cl := range classes(all, claims, nil) {
 		c := confined{ports: cl.ports, flows: cl.flows}
 		var parts [][]netip.Prefix
 		open := false
-		for _, f := range users {
-			if !intersects(f.Ports, cl.ports) {
-				continue
-			}
+		for _, f := range byPort.meeting(cl.ports) {
 			if f.From.Any || f.From.Set == nil {
 				open = true
 				break
@@ -737,6 +735,52 @@ func (pl *placing) confinements(m machine) []confined {
 		cs = append(cs, c)
 	}
 	return cs
+}
+
+// portIndex finds flows by their ports.
+type portIndex []indexedSpan
+
+// indexedSpan is ports of a flow. furthest is where the spans up to this one end.
+type indexedSpan struct {
+	span     ir.PortSpan
+	furthest uint16
+	flow     *ir.Flow
+}
+
+func newPortIndex(flows []*ir.Flow) portIndex {
+	var x portIndex
+	for _, f := range flows {
+		for _, s := range f.Ports {
+			x = append(x, indexedSpan{span: s, flow: f})
+		}
+	}
+	slices.SortStableFunc(x, func(a, b indexedSpan) int {
+		return cmp.Or(cmp.Compare(a.span.Proto, b.span.Proto), cmp.Compare(a.span.From, b.span.From))
+	})
+	for i := range x {
+		x[i].furthest = x[i].span.To
+		if i > 0 && x[i-1].span.Proto == x[i].span.Proto {
+			x[i].furthest = max(x[i].furthest, x[i-1].furthest)
+		}
+	}
+	return x
+}
+
+// meeting lists the flows that share a port with ps.
+func (x portIndex) meeting(ps []ir.PortSpan) []*ir.Flow {
+	var found []*ir.Flow
+	for _, p := range ps {
+		// From the last span that begins in time, back to where none reaches p.
+		i, _ := slices.BinarySearchFunc(x, p, func(s indexedSpan, p ir.PortSpan) int {
+			return cmp.Or(cmp.Compare(s.span.Proto, p.Proto), cmp.Compare(int(s.span.From), int(p.To)+1))
+		})
+		for i--; i >= 0 && x[i].span.Proto == p.Proto && x[i].furthest >= p.From; i-- {
+			if x[i].span.To >= p.From && !slices.Contains(found, x[i].flow) {
+				found = append(found, x[i].flow)
+			}
+		}
+	}
+	return found
 }
 
 func portName(ps []ir.PortSpan) string {
@@ -912,23 +956,43 @@ func classes(guarded []ir.PortSpan, claims []claim, denies []*ir.Flow) []class {
 		}
 		slices.Sort(cuts)
 		cuts = slices.Compact(cuts)
-		for i := 0; i+1 < len(cuts); i++ {
-			from, to := cuts[i], cuts[i+1]-1
-			span := []ir.PortSpan{{Proto: proto, From: uint16(from), To: uint16(to)}}
-			c := class{guarded: covers(guarded, span)}
-			for _, cl := range claims {
-				if covers(cl.ports, span) {
-					c.flows = append(c.flows, cl.flow)
+		// Between two cuts all ports are alike. on calls f for each such part of ps.
+		parts := max(0, len(cuts)-1)
+		on := func(ps []ir.PortSpan, f func(part int)) {
+			for _, s := range ps {
+				if s.Proto == proto {
+					i, _ := slices.BinarySearch(cuts, int(s.From))
+					for ; cuts[i] <= int(s.To); i++ {
+						f(i)
+					}
 				}
 			}
-			spoken := c.guarded || len(c.flows) > 0
-			for _, f := range denies {
-				if covers(f.Ports, span) && len(f.Ports) > 0 {
-					spoken = true
+		}
+		closed := make([]bool, parts)
+		on(guarded, func(i int) { closed[i] = true })
+		flows, last := make([][]*ir.Flow, parts), make([]int, parts)
+		for n, cl := range claims {
+			on(cl.ports, func(i int) {
+				if last[i] != n+1 { // not twice where two spans of a claim meet
+					last[i], flows[i] = n+1, append(flows[i], cl.flow)
 				}
-				if len(f.Ports) == 0 || covers(f.Ports, span) {
-					c.denies = append(c.denies, f)
-				}
+			})
+		}
+		var whole []*ir.Flow // that deny every port
+		named := make([][]*ir.Flow, parts)
+		for _, f := range denies {
+			if len(f.Ports) == 0 {
+				whole = append(whole, f)
+			}
+			on(f.Ports, func(i int) { named[i] = append(named[i], f) })
+		}
+		for i := range parts {
+			from, to := cuts[i], cuts[i+1]-1
+			span := []ir.PortSpan{{Proto: proto, From: uint16(from), To: uint16(to)}}
+			c := class{guarded: closed[i], flows: flows[i], denies: whole}
+			spoken := c.guarded || len(c.flows) > 0 || len(named[i]) > 0
+			if len(named[i]) > 0 {
+				c.denies = slices.DeleteFunc(slices.Clone(denies), func(f *ir.Flow) bool { return len(f.Ports) > 0 && !slices.Contains(named[i], f) })
 			}
 			if !spoken {
 				continue

@@ -93,7 +93,7 @@ type waiver struct {
 }
 
 // readWaiver reads a waive statement, or says what is wrong with it.
-func readWaiver(all []subject, d *lang.WaiveDecl) (waiver, []diag.Finding) {
+func readWaiver(all subjects, d *lang.WaiveDecl) (waiver, []diag.Finding) {
 	w := waiver{at: d.Span(), code: d.Code.Text, everywhere: d.On == nil, until: d.Until.Text, because: d.Because.Value()}
 	var problems []diag.Finding
 	report := func(code string, at diag.Span, summary, remedy string) *diag.Finding {
@@ -209,15 +209,12 @@ func spanHolds(outer, inner diag.Span) bool {
 
 // subjectSpans finds the statements that a subject means. Where it means none,
 // typed is the word that is wrong, and names are what could stand there.
-func subjectSpans(all []subject, meant *lang.Subject) (spans []diag.Span, typed *lang.Word, names []string) {
+func subjectSpans(all subjects, meant *lang.Subject) (spans []diag.Span, typed *lang.Word, names []string) {
 	var servers []string
 	same := func(want, have *lang.Word) bool {
 		return want == nil || have != nil && strings.EqualFold(want.Text, have.Text)
 	}
-	for _, s := range all {
-		if s.kind != meant.Kind {
-			continue
-		}
+	for _, s := range all[meant.Kind] {
 		sameName, sameOf := same(meant.Name, s.name), same(meant.Of, s.of)
 		switch {
 		case sameName && sameOf:
@@ -241,34 +238,39 @@ func subjectSpans(all []subject, meant *lang.Subject) (spans []diag.Span, typed 
 // where no statement there can be named.
 func SubjectAt(files []*lang.File, at diag.Span) string {
 	var words []string
-	for _, s := range subjectsOf(allDecls(files)) {
-		if !spanHolds(s.at, at) || s.name != nil && strings.ContainsAny(s.name.Text, " \"\\") {
-			continue // elsewhere, or a test whose name is no word
-		}
-		words = []string{s.kind}
-		if s.name != nil {
-			words = append(words, s.name.Text)
-		}
-		if s.of != nil {
-			words = append(words, "of", s.of.Text)
+	var innermost diag.Span
+	for kind, all := range subjectsOf(allDecls(files)) {
+		for _, s := range all {
+			if !spanHolds(s.at, at) || s.at.Start.Offset < innermost.Start.Offset || s.name != nil && strings.ContainsAny(s.name.Text, " \"\\") {
+				continue // elsewhere, around another one, or a test whose name is no word
+			}
+			innermost, words = s.at, []string{kind}
+			if s.name != nil {
+				words = append(words, s.name.Text)
+			}
+			if s.of != nil {
+				words = append(words, "of", s.of.Text)
+			}
 		}
 	}
 	return strings.Join(words, " ")
 }
 
-// subject is a statement that a waiver can name: what it is, its name, the
-// server that it is about, and where it is.
+// subjects are the statements that a waiver can name, by what they are.
+type subjects map[string][]subject
+
+// subject is the name of a statement, the server that it is about, and where it
+// is.
 type subject struct {
-	kind     string
 	name, of *lang.Word
 	at       diag.Span
 }
 
-// subjectsOf lists the statements that a waiver can name, those inside another
-// one behind it.
-func subjectsOf(decls []*lang.Decl) []subject {
-	var all []subject
-	f := func(kind string, name, of *lang.Word, at diag.Span) { all = append(all, subject{kind, name, of, at}) }
+func subjectsOf(decls []*lang.Decl) subjects {
+	all := subjects{}
+	f := func(kind string, name, of *lang.Word, at diag.Span) {
+		all[kind] = append(all[kind], subject{name, of, at})
+	}
 	for _, d := range decls {
 		switch {
 		case d == nil:

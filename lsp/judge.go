@@ -267,6 +267,10 @@ func (s *server) diagnostics(v *view, out *verdict, path string, text *text) []d
 	return all
 }
 
+// mostRelated bounds the places that a diagnostic points at besides its own: a
+// finding about all peers has one for each of them.
+const mostRelated = 20
+
 func toDiagnostic(v *view, out *verdict, f diag.Finding, text *text) diagnostic {
 	d := diagnostic{
 		Range: text.span(f.Span), Severity: severity(f.Severity), Code: f.Code, Source: "xfwc", Message: f.Summary,
@@ -280,7 +284,10 @@ func toDiagnostic(v *view, out *verdict, f diag.Finding, text *text) diagnostic 
 	if f.Code == "name-unused" || f.Code == "waive-unused" {
 		d.Tags = []int{tagUnnecessary}
 	}
-	for _, l := range f.Labels {
+	for i, l := range f.Labels {
+		if i == mostRelated {
+			break
+		}
 		if other := out.texts[l.Span.Start.Filename]; other != nil {
 			d.RelatedInformation = append(d.RelatedInformation, relatedInformation{
 				location{v.uri(l.Span.Start.Filename), other.span(l.Span)}, l.Text,

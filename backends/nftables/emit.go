@@ -252,8 +252,9 @@ func (b *builder) dispatch(base *Chain, g *ir.Guard) {
 		byKey[name] = m
 		return m
 	}
+	shared, jump := b.sharedDenials(prefix, g)
 	for _, s := range g.Services {
-		c := b.service(prefix, s)
+		c := b.service(prefix, s, shared, jump)
 		do := Goto
 		if s.Rest.Verdict == ir.Untouched {
 			do = Jump // what no entry decides comes back and is judged further
@@ -331,19 +332,91 @@ func (s *Set) addVerdict(do VerdictKind, chain string, ps ir.PortSpan, addr ...K
 	s.Elements = append(s.Elements, Element{Keys: keys, Do: do, Chain: chain})
 }
 
-// service writes the chain of one service: its entries, then its rest.
-func (b *builder) service(prefix string, s *ir.ServiceGuard) *Chain {
+// manyDenials is from how many on the denials that services share get a chain of
+// their own: fewer are easier to read where they hold.
+const manyDenials = 8
+
+// sharedDenials finds the denials that most services begin with, if they are
+// many, and makes their chain. Otherwise there are none.
+func (b *builder) sharedDenials(prefix string, g *ir.Guard) (shared []*ir.Entry, jump Stmt) {
+	type beginning struct {
+		entries  []*ir.Entry
+		services int
+	}
+	begins := map[*ir.Entry]*beginning{} // by their first entry
+	saved := 0
+	for _, s := range g.Services {
+		own := s.Entries
+		if i := slices.IndexFunc(own, func(e *ir.Entry) bool { return e.Verdict != ir.Deny }); i >= 0 {
+			own = own[:i]
+		}
+		if len(own) < manyDenials {
+			continue
+		}
+		same := begins[own[0]]
+		if same == nil {
+			same = &beginning{entries: own}
+			begins[own[0]] = same
+		}
+		same.services++
+		n := 0
+		for n < len(own) && n < len(same.entries) && own[n] == same.entries[n] {
+			n++
+		}
+		same.entries = same.entries[:n]
+	}
+	for _, s := range g.Services { // in the order of the policy
+		if len(s.Entries) == 0 || begins[s.Entries[0]] == nil {
+			continue
+		}
+		same := begins[s.Entries[0]]
+		if gain := (same.services - 1) * len(same.entries); len(same.entries) >= manyDenials && gain > saved {
+			shared, saved = same.entries, gain
+		}
+	}
+	if saved == 0 {
+		return nil, nil
+	}
+	c := b.newChain(prefix + "denied")
+	b.denials(c, shared)
+	return shared, Verdict{Kind: Jump, Chain: c.Name}
+}
+
+// newChain registers a chain whose name may be taken: then it gets a number.
+func (b *builder) newChain(name string) *Chain {
+	c, fresh := b.addChain(name)
+	for i := 2; !fresh; i++ {
+		c, fresh = b.addChain(fmt.Sprintf("%s_%d", name, i))
+	}
+	return c
+}
+
+// denials writes entries that deny.
+func (b *builder) denials(c *Chain, entries []*ir.Entry) {
+	for _, e := range entries {
+		for _, v := range b.variants(e.Match) {
+			c.add(e.Origin, v, []Stmt{b.denial(e.ID, e.Log, e.Origin)})
+		}
+	}
+}
+
+// service writes the chain of one service: its entries, then its rest. Where it
+// begins with the shared denials, it jumps to their chain.
+func (b *builder) service(prefix string, s *ir.ServiceGuard, shared []*ir.Entry, jump Stmt) *Chain {
 	c, _ := b.addChain(prefix + s.Name) // service names are unique in a guard
-	for _, e := range s.Entries {
+	entries := s.Entries
+	if n := len(shared); n > 0 && n <= len(entries) && slices.Equal(entries[:n], shared) {
+		c.addFixed("denied sources", jump)
+		entries = entries[n:]
+	}
+	for _, e := range entries {
 		if e.Verdict == ir.Allow && e.Match.Anything() {
 			b.allow(c, prefix, e)
 			return c // nothing is left over for later entries or the rest
 		}
 		switch e.Verdict {
 		case ir.Deny:
-			for _, v := range b.variants(e.Match) {
-				c.add(e.Origin, v, []Stmt{b.denial(e.ID, e.Log, e.Origin)})
-			}
+			b.denials(c, []*ir.Entry{e})
 		case ir.Allow:
 			b.allow(c, prefix, e)
 		}
@@ -739,27 +812,52 @@ func (b *builder) early(p *ir.Policy, pt *ir.Point) *Chain {
 			}
 		}
 	}
-	for _, k := range order {
-		e := entries[k]
-		rs := mergeRanges(ports[k])
-		for _, f := range []Family{V4, V6} {
-			srcs, ok := b.addrStmts(f, Source, e.Match.Src, false)
-			if !ok {
-				continue
+	// to starts a rule of the chain for the services of some addresses.
+	to := func(o ir.Origin, f Family, addrs *ir.AddrSet, rs []PortRange, then ...Stmt) {
+		dsts, ok := b.addrStmts(f, Dest, addrs, false)
+		if !ok {
+			return
+		}
+		for _, dst := range dsts {
+			if c == nil {
+				c = &Chain{Name: "early", Hook: "prerouting", Priority: earlyPriority,
+					Comment: "denied sources, before connection tracking"}
+				c.addFixed("loopback is left alone", MatchInterface{Names: []string{"lo"}}, Verdict{Kind: Accept})
 			}
-			dsts, ok := b.addrStmts(f, Dest, k.addrs, false)
-			if !ok {
-				continue
+			c.add(o, dst, []Stmt{MatchPorts{Proto: "tcp", Side: Dest, Ports: rs}, MatchSYN{}}, then)
+		}
+	}
+	for len(order) > 0 {
+		// Statements in a row that are about the same services need their addresses
+		// and ports once.
+		rs, n := mergeRanges(ports[order[0]]), 1
+		for n < len(order) && order[n].addrs == order[0].addrs && slices.Equal(mergeRanges(ports[order[n]]), rs) {
+			n++
+		}
+		same := order[:n]
+		order = order[n:]
+		addrs := same[0].addrs
+		if n >= manyDenials {
+			denied := b.newChain("early_denied")
+			var es []*ir.Entry
+			for _, k := range same {
+				es = append(es, entries[k])
 			}
-			for _, src := range srcs {
-				for _, dst := range dsts {
-					if c == nil {
-						c = &Chain{Name: "early", Hook: "prerouting", Priority: earlyPriority,
-							Comment: "denied sources, before connection tracking"}
-						c.addFixed("loopback is left alone", MatchInterface{Names: []string{"lo"}}, Verdict{Kind: Accept})
-					}
-					c.add(e.Origin, dst, []Stmt{MatchPorts{Proto: "tcp", Side: Dest, Ports: rs}, MatchSYN{}}, src,
-						[]Stmt{b.denial(e.ID, e.Log, e.Origin)})
+			b.denials(denied, es)
+			for _, f := range []Family{V4, V6} {
+				to(es[0].Origin, f, addrs, rs, Verdict{Kind: Jump, Chain: denied.Name})
+			}
+			continue
+		}
+		for _, k := range same {
+			e := entries[k]
+			for _, f := range []Family{V4, V6} {
+				srcs, ok := b.addrStmts(f, Source, e.Match.Src, false)
+				if !ok {
+					continue
+				}
+				for _, src := range srcs {
+					to(e.Origin, f, addrs, rs, append(src, b.denial(e.ID, e.Log, e.Origin))...)
 				}
 			}
 		}

@@ -548,6 +548,14 @@ func (s *Set) expires() bool {
 // safeName keeps a bad name from ending the place it stands in: Validate has
 // refused it, and nft will.
 func safeName(s string) string {
+	plain := true
+	for i := 0; plain && i < len(s); i++ {
+		c := s[i]
+		plain = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_'
+	}
+	if plain {
+		return s // as nearly all are
+	}
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' || strings.ContainsRune("\"'`{}();#$\\&|<>,", r) {
 			return '?'

@@ -528,6 +528,14 @@ func (v *validator) targets(set string) []string {
 // and takes '$' in a log prefix for a variable. Everything but printable ASCII
 // without '"', '$', '`' and '\' is replaced; at most max bytes are kept.
 func safeText(s string, max int) string {
+	plain := len(s) <= max
+	for i := 0; plain && i < len(s); i++ {
+		c := s[i]
+		plain = c >= ' ' && c <= '~' && c != '"' && c != '`' && c != '$' && c != '\\'
+	}
+	if plain {
+		return s // as nearly all are
+	}
 	var b strings.Builder
 	for _, r := range s {
 		switch {

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"xfwc/backends"
 	"xfwc/compiler/ir"
@@ -14,37 +15,56 @@ import (
 // policy. engine "" is every engine. An engine that no backend of this version
 // writes for is an entry in the ledger, so that it does not look enforced.
 func emit(p *ir.Policy, points []*ir.Point, engine string) ir.Emission {
-	var all ir.Emission
-	said := map[ir.LedgerEntry]bool{}
+	return emitFor(p, points, func(kind string) bool { return engine == "" || kind == engine })
+}
+
+// emitFor is emit for some kinds of engines.
+func emitFor(p *ir.Policy, points []*ir.Point, wanted func(kind string) bool) ir.Emission {
+	// A long policy is a lot to write, and no engine waits for another.
+	var emissions []*ir.Emission
+	var writing sync.WaitGroup
 	for _, pt := range points {
 		for _, e := range pt.Engines {
-			if engine != "" && e.Kind != engine {
+			if !wanted(e.Kind) {
 				continue
 			}
-			b := backendFor(e.Kind)
-			if b == nil {
-				nothing := "this version of xfwc writes nothing for " + e.Kind
-				all.Ledger = append(all.Ledger, ir.LedgerEntry{Point: pt.Name, Engine: e.Kind, Intent: "engine " + e.Kind, Exact: ir.None, Reason: nothing, Origin: e.Origin})
-				for _, l := range p.Unseen(pt, e.Kind) {
-					// What packets do not show is what such an engine could hold.
-					l.Reason = nothing
-					all.Ledger = append(all.Ledger, l)
-				}
-				continue
+			got := &ir.Emission{}
+			emissions = append(emissions, got)
+			if b := backendFor(e.Kind); b != nil {
+				writing.Go(func() { *got = b.Emit(p, pt) })
+			} else {
+				got.Ledger = unwritten(p, pt, e)
 			}
-			got := b.Emit(p, pt)
-			all.Artefacts = append(all.Artefacts, got.Artefacts...)
-			for _, l := range got.Ledger {
-				// The flows of a statement share its limits: one line says it.
-				if !said[l] {
-					said[l] = true
-					all.Ledger = append(all.Ledger, l)
-				}
+		}
+	}
+	writing.Wait()
+	var all ir.Emission
+	said := map[ir.LedgerEntry]bool{}
+	for _, got := range emissions {
+		all.Artefacts = append(all.Artefacts, got.Artefacts...)
+		all.Findings = append(all.Findings, got.Findings...)
+		for _, l := range got.Ledger {
+			// The flows of a statement share its limits: one line says it.
+			if !said[l] {
+				said[l] = true
+				all.Ledger = append(all.Ledger, l)
 			}
-			all.Findings = append(all.Findings, got.Findings...)
 		}
 	}
 	return all
+}
+
+// unwritten is the ledger of an engine that no backend of this version writes
+// for.
+func unwritten(p *ir.Policy, pt *ir.Point, e ir.Engine) []ir.LedgerEntry {
+	nothing := "this version of xfwc writes nothing for " + e.Kind
+	ledger := []ir.LedgerEntry{{Point: pt.Name, Engine: e.Kind, Intent: "engine " + e.Kind, Exact: ir.None, Reason: nothing, Origin: e.Origin}}
+	for _, l := range p.Unseen(pt, e.Kind) {
+		// What packets do not show is what such an engine could hold.
+		l.Reason = nothing
+		ledger = append(ledger, l)
+	}
+	return ledger
 }
 
 // backendFor finds the backend of an engine, or nil.

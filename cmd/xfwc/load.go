@@ -105,11 +105,14 @@ func (src *source) compile(date, profile string) {
 
 // place adds what the backends find to a policy that was compiled, unless it has
 // errors.
-func (src *source) place(date string) {
+func (src *source) place(date string) { src.placeFor(date, func(string) bool { return true }) }
+
+// placeFor is place for some kinds of engines.
+func (src *source) placeFor(date string, wanted func(kind string) bool) {
 	if diag.HasErrors(src.findings) {
 		return
 	}
-	emitted := emit(src.policy, src.policy.Points, "")
+	emitted := emitFor(src.policy, src.policy.Points, wanted)
 	placed := slices.Concat(emitted.Findings, src.unheld(emitted.Ledger))
 	src.findings = append(src.findings, compiler.Waive(src.files, placed, date)...)
 	diag.Sort(src.findings)

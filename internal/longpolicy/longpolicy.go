@@ -20,9 +20,9 @@ network lan  = 192.168.10.0/24, 2001:db8:10::/64
 network ops  = 10.9.0.0/24, 2001:db8:99::/64
 network dmz  = 198.51.100.8/29, 2001:db8:0:d::/64
 network farm = 10.64.0.0/10, 2001:db8:5::/48
-zone guests  = wlan0 of edge
+zone guests = wlan0 of edge
 window office = mon-fri 08:00-18:00, sat 09:00-12:00
-pattern card  = "[0-9]+-[0-9]+"
+pattern card = "[0-9]+-[0-9]+"
 
 server chat {
   software ejabberd 24.12
@@ -48,6 +48,7 @@ point chat1 {
   role      host of chat
   interface eth0 faces internet, ops, 10.128.0.0/9, 2001:db8:7000::/36
   nftables
+  ejabberd
 }
 
 clients of chat {
@@ -69,6 +70,8 @@ web of chat {
   limit attempts 60/minute burst 30 per source
   limit attempts 200/second burst 400 global
 }
+
+deny guests to ssh of edge
 
 `
 
@@ -111,10 +114,10 @@ const unitLines = 50
 func (w *writer) peers(i int) {
 	for k := range 6 {
 		n := i*8 + k
-		w.f("  peer p%d.example { address %s, 2001:db8:%x:%x::5  limit connections %d per peer }\n", n, peerAddress(n), 0x1000+n>>12, n&0xfff, 1+w.rng.IntN(90))
+		w.f("  peer p%d.example { address %s, 2001:db8:%x:%x::5  limit connections %d per peer }\n", n, peerAddress(n), 0x1000+n>>12, n&0xfff+1, 1+w.rng.IntN(90))
 	}
-	w.f("  peer legacy%d.example {\n    address %s, 2001:db8:%x:%x::5\n    auth    dialback over tls\n    owner   \"peering@long.example\"\n    limit connections 5 per peer\n  }\n  deny domains spam%d\n",
-		i, peerAddress(i*8+6), 0x1000+(i*8+6)>>12, (i*8+6)&0xfff, i)
+	w.f("  peer legacy%d.example {\n    address %s, 2001:db8:%x:%x::5\n    auth    dialback over tls\n    certificate self-signed\n    owner   \"peering@long.example\"\n    limit connections 5 per peer\n  }\n  deny domains spam%d\n",
+		i, peerAddress(i*8+6), 0x1000+(i*8+6)>>12, (i*8+6)&0xfff+1, i)
 }
 
 // peerAddress is an address of the internet, for each n another.
@@ -128,8 +131,8 @@ func (w *writer) unit(i int) {
 	w.f("# Team %d, seat %d.\n", i, w.rng.IntN(1000))
 	w.f("network team%d = 10.%d.%d.0/26, 2001:db8:7%03x::/64\n", i, 128+a, b, i&0xfff)
 	w.f("network site%d = team%d, 10.%d.%d.64/27, 10.%d.%d.128  # with its printers\n", i, i, 128+a, b, 128+a, b)
-	w.f("network out%d  = 100.%d.%d.%d/32, 2001:db8:bad:%x::/64 { owner \"abuse@long.example\"  ticket \"NET-%d\" }\n", i, 128+a, b, 1+w.rng.IntN(250), i, i)
-	w.f("network host%d = 10.%d.%d.7, 2001:db8:5:%x::7\n", i, 64+a, b, i)
+	w.f("network out%d  = 100.%d.%d.%d/32, 2001:db8:bad:%x::/64 { owner \"abuse@long.example\"  ticket \"NET-%d\" }\n", i, 128+a, b, 1+w.rng.IntN(250), i+1, i)
+	w.f("network host%d = 10.%d.%d.7, 2001:db8:5:%x::7\n", i, 64+a, b, i+1)
 	w.f("domains spam%d = bad%d.example, worse%d.example\n", i, i, i)
 	w.f("words phish%d = \"wire transfer %d\", \"gift card %d\"\n\n", i, i, i)
 
@@ -140,7 +143,7 @@ func (w *writer) unit(i int) {
 	w.f("allow team%d, 10.9.0.%d to tcp/%d-%d of edge\n", i, 1+w.rng.IntN(250), 20000+8*i, 20003+8*i)
 	w.f("deny  network out%d\n\n", i)
 
-	w.f("content fraud%d {\n  match text \"wire transfer %d\"\n  on    component c%d\n  then  alert\n}\n\n", i, i, i)
+	w.f("content fraud%d {\n  match text \"wire transfer %d\"\n  match body in words phish%d and sender in domains spam%d\n  match body ~ card\n  on    component c%d\n  then  alert\n}\n\n", i, i, i, i, i)
 
 	w.f("waive comp-nonloopback on component c%d until 2030-01-31\n  because \"WireGuard tunnel, NET-%d\"\n\n", i, i)
 
