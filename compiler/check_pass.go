@@ -83,9 +83,7 @@ func (p *Pass) flows(n lang.Node) []*ir.Flow {
 
 // inside reports whether inner starts in outer.
 func inside(outer, inner diag.Span) bool {
-	return outer.IsValid() && inner.IsValid() &&
-		outer.Start.Filename == inner.Start.Filename &&
-		outer.Start.Offset <= inner.Start.Offset && inner.Start.Offset < outer.End.Offset
+	return outer.IsValid() && inner.IsValid() && outer.Holds(inner.Start)
 }
 
 // flowPlace is where a flow is stated.

@@ -73,7 +73,7 @@ func holding(statements []stretch, at diag.Pos) (stretch, bool) {
 	if !found {
 		i--
 	}
-	if i < 0 || !spans(statements[i].span, at) {
+	if i < 0 || !statements[i].span.Holds(at) {
 		return stretch{}, false
 	}
 	return statements[i], true
@@ -83,15 +83,11 @@ func holding(statements []stretch, at diag.Pos) (stretch, bool) {
 func around(statements []stretch, at diag.Pos) (diag.Span, bool) {
 	s, ok := holding(statements, at)
 	for _, p := range s.parts {
-		if spans(p, at) {
+		if p.Holds(at) {
 			return p, true
 		}
 	}
 	return s.span, ok
-}
-
-func spans(s diag.Span, at diag.Pos) bool {
-	return s.Start.Filename == at.Filename && s.Start.Offset <= at.Offset && at.Offset < s.End.Offset
 }
 
 // readDamage finds what the statements that could not be read leave unknown.
@@ -155,7 +151,7 @@ func (d *damage) follows(files []*lang.File, f diag.Finding) bool {
 		if f.Span.Start.Offset == 0 && d.lost["policy"] {
 			return true // the statement that names the policy
 		}
-		return slices.ContainsFunc(d.holes, func(s diag.Span) bool { return spans(s, f.Span.Start) })
+		return slices.ContainsFunc(d.holes, func(s diag.Span) bool { return s.Holds(f.Span.Start) })
 	}
 	return false
 }
@@ -170,7 +166,7 @@ func hurts(files []*lang.File, found []diag.Finding) bool {
 		}
 	}
 	return slices.ContainsFunc(found, func(f diag.Finding) bool {
-		return f.Severity == diag.Error && !slices.ContainsFunc(asking, func(s diag.Span) bool { return spans(s, f.Span.Start) })
+		return f.Severity == diag.Error && !slices.ContainsFunc(asking, func(s diag.Span) bool { return s.Holds(f.Span.Start) })
 	})
 }
 
@@ -184,7 +180,7 @@ const mostRepeated = 16
 func repeated(in Input, found []diag.Finding) []diag.Finding {
 	decls := allDecls(in.Files)
 	at := func(p diag.Pos) *lang.Decl {
-		i := slices.IndexFunc(decls, func(d *lang.Decl) bool { return d != nil && spans(d.Span(), p) })
+		i := slices.IndexFunc(decls, func(d *lang.Decl) bool { return d != nil && d.Span().Holds(p) })
 		if i < 0 {
 			return nil
 		}
@@ -230,7 +226,7 @@ func repeated(in Input, found []diag.Finding) []diag.Finding {
 			}
 			for _, f := range s.found {
 				known := slices.ContainsFunc(found, func(g diag.Finding) bool { return g.Code == f.Code && g.Span == f.Span })
-				if spans(second.Span(), f.Span.Start) && f.Code != "name-unused" && !known && !s.damage.follows(alone.Files, f) {
+				if second.Span().Holds(f.Span.Start) && f.Code != "name-unused" && !known && !s.damage.follows(alone.Files, f) {
 					out = append(out, f)
 				}
 			}
@@ -337,6 +333,6 @@ func (d *damage) clouds(f diag.Finding) bool {
 		at = append(at, l.Span)
 	}
 	return slices.ContainsFunc(at, func(s diag.Span) bool {
-		return slices.ContainsFunc(d.wrong, func(w diag.Span) bool { return spans(w, s.Start) })
+		return slices.ContainsFunc(d.wrong, func(w diag.Span) bool { return w.Holds(s.Start) })
 	})
 }

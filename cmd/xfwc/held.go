@@ -83,9 +83,7 @@ func (src *source) opaque(c *ir.ContentRule) bool {
 			}
 			whole := d.Content.Span()
 			if slices.ContainsFunc(src.findings, func(f diag.Finding) bool {
-				at := f.Span.Start
-				return (f.Code == "content-opaque" || f.Code == "content-drop-passive") && at.Filename == whole.Start.Filename &&
-					whole.Start.Offset <= at.Offset && at.Offset < whole.End.Offset
+				return (f.Code == "content-opaque" || f.Code == "content-drop-passive") && whole.Holds(f.Span.Start)
 			}) {
 				return true
 			}

@@ -35,6 +35,11 @@ type Span struct {
 // IsValid reports whether the span names a place.
 func (s Span) IsValid() bool { return s.Start.IsValid() }
 
+// Holds reports whether the place lies in the span, whose end is not part of it.
+func (s Span) Holds(at Pos) bool {
+	return s.Start.Filename == at.Filename && s.Start.Offset <= at.Offset && at.Offset < s.End.Offset
+}
+
 // Severity says what a finding does to a command's result.
 // The zero value is invalid, so that a forgotten severity is noticed.
 type Severity int
